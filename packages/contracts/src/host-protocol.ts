@@ -1,0 +1,70 @@
+// What an api asks of a host's agent directly, outside the log: calls with one answer, and pipes of bytes. Types only; `@pouch/pipes` carries them.
+import type { ExecSpec, ImageRecord } from '@pouch/domain';
+
+/** Unary calls, by name: parameters and result. */
+export interface HostCalls {
+  /** Like `ps` in the container: titles and rows, `psArgs` as `docker top` takes them. */
+  'container.top': { params: { containerId: string; psArgs: string }; result: { titles: string[]; processes: string[][] } };
+  'container.resize': { params: { containerId: string; rows: number; columns: number }; result: Record<string, never> };
+  'exec.resize': { params: { containerId: string; execId: string; rows: number; columns: number }; result: Record<string, never> };
+  /** Writable layer and root file system, in bytes. */
+  'container.size': { params: { containerId: string }; result: { writableBytes: number; rootBytes: number } };
+  /** Gives the image that `source` (name or id) is the further name `name`. Answers with the log's sequence of the event. */
+  'image.tag': { params: { source: string; name: string }; result: { seq: number } };
+  /** Takes the name away; with the last name the image goes. `name` may be an image id: then all its names go (`force`, or only one name). */
+  'image.remove': { params: { name: string; force: boolean; actor: string }; result: { untagged: string[]; deleted: string[]; seq: number } };
+  /** Removes images that no container uses: dangling ones, or all. */
+  'image.prune': { params: { all: boolean; untilMs: number | null; labels: string[]; notLabels: string[]; actor: string }; result: { untagged: string[]; deleted: string[]; reclaimedBytes: number; seq: number } };
+  'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
+  /** Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. */
+  'host.shutdown': { params: { timeoutSeconds: number }; result: { stopped: number } };
+}
+
+/** Pipes, by name: parameters, the trailer that ends the answer, and control messages that the client may send meanwhile. */
+export interface HostPipes {
+  /** Multiplexed (8-byte headers) or, with a tty, raw output; input is the container's stdin, its end is EOF. Ends when the run ends. */
+  'container.attach': {
+    params: { containerId: string; stdin: boolean; stdout: boolean; stderr: boolean; logs: boolean; stream: boolean };
+    trailer: Record<string, never>;
+  };
+  /** Multiplexed or raw, as docker's logs. `tail`: lines, null for all; times in ns as decimal text, inclusive. */
+  'container.logs': {
+    params: { containerId: string; stdout: boolean; stderr: boolean; follow: boolean; timestamps: boolean; tail: number | null; sinceNs: string | null; untilNs: string | null };
+    trailer: Record<string, never>;
+  };
+  /** Starts an exec and carries its stdio. `seq`: the log's sequence at which its end is told. */
+  'exec.start': {
+    params: { containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string };
+    trailer: { exitCode: number | null; seq: number };
+  };
+  /** Output: one JSON object a line, `ImageProgress`. */
+  'image.pull': {
+    params: { reference: string; platform: string | null; auth: RegistryAuth | null; actor: string };
+    trailer: { seq: number; record: ImageRecord };
+  };
+  /** Input: a docker-archive or OCI layout tar, plain or gzipped. Output: `ImageProgress` lines. */
+  'image.load': {
+    params: { quiet: boolean; actor: string };
+    trailer: { seq: number; loaded: { name: string | null; imageId: string }[] };
+  };
+}
+
+export type HostCallName = keyof HostCalls;
+export type HostPipeName = keyof HostPipes;
+
+export interface RegistryAuth {
+  readonly username: string;
+  readonly password: string;
+  readonly identityToken: string;
+}
+
+/** A line of progress, in the words of Docker's JSON messages. */
+export interface ImageProgress {
+  readonly id: string | null;
+  readonly status: string;
+  readonly current: number | null;
+  readonly total: number | null;
+}
+
+/** Codes of errors that agents answer calls and pipes with; the api's table gives each its HTTP status. */
+export type HostErrorCode = 'not-found' | 'not-running' | 'conflict' | 'in-use' | 'bad-parameter' | 'denied' | 'unavailable' | 'unsupported' | 'internal';

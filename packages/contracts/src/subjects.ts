@@ -1,0 +1,32 @@
+// Subjects of the log: one per aggregate, so that the last sequence of a subject is the optimistic lock on it.
+import type { AggregateKind, ContainerId, ExecId, HostId, ImageKey } from '@pouch/domain';
+
+export const streamName = 'EVT';
+export const everySubject = 'evt.>';
+export const claimsBucket = 'names';
+export const leasesBucket = 'leases';
+
+export const placementSubject = (id: ContainerId) => `evt.placement.${id}`;
+export const containerSubject = (host: HostId, id: ContainerId) => `evt.container.${host}.${id}`;
+export const hostSubject = (host: HostId) => `evt.host.${host}`;
+export const imageSubject = (host: HostId, key: ImageKey) => `evt.image.${host}.${key}`;
+export const execSubject = (host: HostId, id: ExecId) => `evt.exec.${host}.${id}`;
+
+/** All that an agent follows. */
+export const containersOfHost = (host: HostId) => `evt.container.${host}.>`;
+
+export interface SubjectParts {
+  /** Unknown kinds, of newer versions, are told as they stand. */
+  readonly kind: AggregateKind | (string & {});
+  /** Null for aggregates that belong to no host (placement). */
+  readonly hostId: string | null;
+  readonly id: string;
+}
+
+/** Takes a subject of the log apart; null if it is none. */
+export function parseSubject(subject: string): SubjectParts | null {
+  const [root, kind, first, second, ...rest] = subject.split('.');
+  if (root !== 'evt' || kind === undefined || first === undefined || rest.length > 0) return null;
+  if (second !== undefined) return { kind, hostId: first, id: second };
+  return { kind, hostId: kind === 'host' ? first : null, id: first };
+}

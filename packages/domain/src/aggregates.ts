@@ -1,0 +1,34 @@
+// The table of aggregates: one decide and evolve each, by kind. Everything that works on any aggregate (verify, projector) goes through it.
+import { evolveContainer } from './container/evolve.ts';
+import type { Container, ContainerEvent } from './container/state.ts';
+import { evolveExec, type Exec, type ExecEvent } from './exec.ts';
+import { evolveHost, type Host, type HostEvent } from './host.ts';
+import { evolveImage, type Image, type ImageEvent } from './image.ts';
+import { evolvePlacement, type Placement, type PlacementEvent } from './placement/placement.ts';
+
+/** State and event types of each aggregate kind. */
+export interface Aggregates {
+  readonly placement: { readonly state: Placement; readonly event: PlacementEvent };
+  readonly container: { readonly state: Container; readonly event: ContainerEvent };
+  readonly host: { readonly state: Host; readonly event: HostEvent };
+  readonly image: { readonly state: Image; readonly event: ImageEvent };
+  readonly exec: { readonly state: Exec; readonly event: ExecEvent };
+}
+
+export type AggregateKind = keyof Aggregates;
+export type StateOf<K extends AggregateKind> = Aggregates[K]['state'];
+export type EventOf<K extends AggregateKind> = Aggregates[K]['event'];
+export type AnyEvent = { [K in AggregateKind]: EventOf<K> }[AggregateKind];
+
+export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | null, event: EventOf<K>) => StateOf<K> | null } = {
+  placement: evolvePlacement,
+  container: evolveContainer,
+  host: evolveHost,
+  image: evolveImage,
+  exec: evolveExec,
+};
+
+/** Folds the events of one message onto a state. */
+export function fold<K extends AggregateKind>(kind: K, state: StateOf<K> | null, events: readonly EventOf<K>[]): StateOf<K> | null {
+  return events.reduce<StateOf<K> | null>((folded, event) => evolvers[kind](folded, event), state);
+}

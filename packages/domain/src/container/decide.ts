@@ -1,0 +1,196 @@
+// What may happen to a container: requests of people are weighed, reports of the agent are facts and only checked for being news.
+// Pure: the instant comes in as `nowMs`, ids come in with the command.
+import { accept, assertNever, refuse, type Decision } from '../decision.ts';
+import type { ContainerId, HostId } from '../ids.ts';
+import { nextRestart } from './restart-policy.ts';
+import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Request, type Run } from './state.ts';
+import type { ContainerSpec } from './spec.ts';
+
+export type ContainerCommand =
+  /** Scheduler: the first message on the host's subject. */
+  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec }
+  /** Api: something that a person wants. */
+  | { readonly type: 'RequestAction'; readonly commandId: string; readonly action: Action }
+  | { readonly type: 'RenameContainer'; readonly name: string }
+  /** Agent, from here on: what it observed. */
+  | { readonly type: 'ReportCreated' }
+  | { readonly type: 'ReportCreateFailed'; readonly code: string; readonly message: string }
+  | { readonly type: 'ReportRejected'; readonly code: string; readonly message: string }
+  | { readonly type: 'ReportStarted'; readonly run: Run; readonly byPolicy: boolean }
+  | { readonly type: 'ReportStartFailed'; readonly startId: string; readonly exitCode: number; readonly code: string; readonly message: string }
+  | { readonly type: 'ReportSignalled'; readonly commandId: string; readonly signal: string }
+  | { readonly type: 'ReportOomKilled' }
+  | { readonly type: 'ReportExit'; readonly exit: Exit; readonly hostShutdown: boolean }
+  | { readonly type: 'ReportRestartCancelled' }
+  | { readonly type: 'ReportPaused'; readonly commandId: string | null }
+  | { readonly type: 'ReportUnpaused'; readonly commandId: string | null }
+  | { readonly type: 'ReportRequestFailed'; readonly commandId: string; readonly code: string; readonly message: string }
+  | { readonly type: 'ReportRemoved' };
+
+type ContainerDecision = Decision<ContainerEvent>;
+
+/** Decides one command against the container's state; `null` is a container that nobody has heard of. */
+export function decideContainer(state: Container | null, command: ContainerCommand, nowMs: number): ContainerDecision {
+  if (command.type === 'AssignContainer') {
+    if (state !== null) return refuse('already-exists', `container ${command.id} is on host ${state.hostId} already`);
+    const { id, hostId, name, spec } = command;
+    return accept({ type: 'ContainerAssigned', id, hostId, name, spec, atMs: nowMs });
+  }
+  if (state === null) return refuse('not-found', 'no such container');
+  if (state.status === 'removed') return refuse('removed', `container ${state.name} has been removed`);
+  switch (command.type) {
+    case 'RequestAction':
+      return decideRequest(state, command.commandId, command.action, nowMs);
+    case 'RenameContainer':
+      if (command.name === state.name) return refuse('no-change', `the container is named ${command.name} already`);
+      if (isBeingRemoved(state)) return refuse('removing', `container ${state.name} is being removed`);
+      return accept({ type: 'ContainerRenamed', oldName: state.name, newName: command.name, atMs: nowMs });
+    case 'ReportCreated':
+      return state.status === 'assigned' ? accept({ type: 'ContainerCreated', atMs: nowMs }) : accept();
+    case 'ReportCreateFailed':
+      if (state.status !== 'assigned') return refuse('stale', 'the container exists on its host already');
+      return accept({ type: 'ContainerCreateFailed', code: command.code, message: command.message, atMs: nowMs });
+    case 'ReportRejected':
+      if (state.status !== 'assigned') return refuse('stale', 'the container exists on its host already');
+      return accept({ type: 'ContainerRejected', code: command.code, message: command.message, atMs: nowMs });
+    case 'ReportStarted':
+      if (startIdOf(state) === command.run.startId) return accept(); // told already, and perhaps ended since
+      return accept({ type: 'ContainerStarted', run: command.run, byPolicy: command.byPolicy });
+    case 'ReportStartFailed':
+      return decideStartFailed(state, command, nowMs);
+    case 'ReportSignalled':
+      return accept({ type: 'ContainerSignalled', commandId: command.commandId, signal: command.signal, atMs: nowMs });
+    case 'ReportOomKilled':
+      return accept({ type: 'ContainerOomKilled', atMs: nowMs });
+    case 'ReportExit':
+      return decideExit(state, command.exit, command.hostShutdown);
+    case 'ReportRestartCancelled':
+      if (state.status !== 'restarting') return accept();
+      return accept({ type: 'ContainerRestartCancelled', atMs: nowMs }, ...stopped(state, nowMs));
+    case 'ReportPaused':
+      return state.status === 'running' ? accept({ type: 'ContainerPaused', commandId: command.commandId, atMs: nowMs }) : accept();
+    case 'ReportUnpaused':
+      return state.status === 'paused' ? accept({ type: 'ContainerUnpaused', commandId: command.commandId, atMs: nowMs }) : accept();
+    case 'ReportRequestFailed': {
+      const { commandId, code, message } = command;
+      if (!state.requests.some((request) => request.commandId === commandId)) return accept();
+      return accept({ type: 'ContainerRequestFailed', commandId, code, message, atMs: nowMs });
+    }
+    case 'ReportRemoved':
+      return accept({ type: 'ContainerRemoved', atMs: nowMs });
+    default:
+      return assertNever(command);
+  }
+}
+
+function decideRequest(state: Container, commandId: string, action: Action, nowMs: number): ContainerDecision {
+  if (state.requests.some((request) => request.commandId === commandId)) return accept();
+  const removal = state.requests.find((request) => request.action.kind === 'remove');
+  if (removal !== undefined) {
+    if (action.kind === 'remove') return refuse('in-progress', `removal of container ${state.name} is already in progress`, removal.commandId);
+    return refuse('removing', `container ${state.name} is being removed`);
+  }
+  if (state.requests.length >= maxPendingRequests) {
+    return refuse('too-many-requests', `container ${state.name} has ${maxPendingRequests} requests that its host has not carried out yet`);
+  }
+  const same = state.requests.find((request) => request.action.kind === action.kind);
+  const requested = accept<ContainerEvent>({ type: 'ContainerRequested', commandId, action, atMs: nowMs });
+  switch (action.kind) {
+    case 'start':
+      if (state.status === 'paused') return refuse('paused', `container ${state.name} is paused: unpause it instead`);
+      if (state.status === 'running' && !endsSoon(state)) return refuse('already-running', `container ${state.name} is already running`);
+      return same === undefined ? requested : refuse('in-progress', `container ${state.name} is being started`, same.commandId);
+    case 'stop':
+      if (state.status !== 'running' && state.status !== 'paused' && state.status !== 'restarting' && !startsSoon(state)) {
+        return refuse('already-stopped', `container ${state.name} is not running`);
+      }
+      return same === undefined ? requested : refuse('in-progress', `container ${state.name} is being stopped`, same.commandId);
+    case 'restart':
+      return requested;
+    case 'kill':
+      if (state.status !== 'running' && state.status !== 'paused') return refuse('not-running', `container ${state.name} is not running`);
+      return requested;
+    case 'pause':
+      if (state.status === 'paused') return refuse('paused', `container ${state.name} is already paused`);
+      if (state.status !== 'running') return refuse('not-running', `container ${state.name} is not running`);
+      return requested;
+    case 'unpause':
+      if (state.status !== 'paused') return refuse('not-paused', `container ${state.name} is not paused`);
+      return requested;
+    case 'remove':
+      if (!action.force && (state.status === 'running' || state.status === 'restarting')) {
+        return refuse('running', `container ${state.name} is running: stop it before removing it, or force the removal`);
+      }
+      if (!action.force && state.status === 'paused') {
+        return refuse('running', `container ${state.name} is paused: unpause and stop it before removing it, or force the removal`);
+      }
+      return requested;
+    default:
+      return assertNever(action);
+  }
+}
+
+function decideStartFailed(state: Container, failed: { startId: string; exitCode: number; code: string; message: string }, nowMs: number): ContainerDecision {
+  if (startIdOf(state) === failed.startId) return accept();
+  const { startId, exitCode, code, message } = failed;
+  if (state.status !== 'restarting') return accept({ type: 'ContainerStartFailed', startId, exitCode, code, message, atMs: nowMs });
+  // A start by policy that failed counts as a run that ended at once: the policy goes on with its back-off.
+  return decideExit(state, { startId, startedAtMs: nowMs, finishedAtMs: nowMs, exitCode, oomKilled: false, error: message }, false);
+}
+
+function decideExit(state: Container, exit: Exit, hostShutdown: boolean): ContainerDecision {
+  if (state.status === 'assigned') return accept();
+  const told = state.status === 'running' || state.status === 'paused' ? state.run.startId !== exit.startId : state.lastExit?.startId === exit.startId;
+  if (told) return accept(); // an exit of an earlier start
+  const { restartCount, backoffStep, manuallyStopped } = state;
+  const restart = nextRestart(state.spec.restartPolicy, {
+    exitCode: exit.exitCode,
+    ranMs: exit.finishedAtMs - exit.startedAtMs,
+    restartCount,
+    backoffStep,
+    manuallyStopped,
+    hostShutdown,
+  });
+  const events: ContainerEvent[] = [
+    { type: 'ContainerExited', exit, restart: restart === null ? null : { atMs: exit.finishedAtMs + restart.delayMs, backoffStep: restart.backoffStep } },
+  ];
+  events.push(...stopped(state, exit.finishedAtMs));
+  const comesBack = restart !== null || state.requests.some(({ action }) => action.kind === 'restart' || action.kind === 'start' || action.kind === 'remove');
+  if (state.spec.autoRemove && !comesBack) {
+    events.push({ type: 'ContainerRequested', commandId: autoRemoveCommandId(exit.startId), action: { kind: 'remove', force: true }, atMs: exit.finishedAtMs });
+  }
+  return accept(...events);
+}
+
+/** The removal that `autoRemove` asks for after the run that `startId` began. */
+export function autoRemoveCommandId(startId: string): string {
+  return `auto-remove:${startId}`;
+}
+
+function stopped(state: Container, atMs: number): ContainerEvent[] {
+  const commandIds = state.requests.filter(({ action }) => action.kind === 'stop').map((request) => request.commandId);
+  return commandIds.length === 0 ? [] : [{ type: 'ContainerStopped', commandIds, atMs }];
+}
+
+const asks = (kinds: readonly Action['kind'][]) => (request: Request) => kinds.includes(request.action.kind);
+const endsSoon = (state: Container) => state.requests.some(asks(['stop', 'kill']));
+const startsSoon = (state: Container) => state.requests.some(asks(['start', 'restart']));
+const isBeingRemoved = (state: Container) => state.requests.some(asks(['remove']));
+
+/** The start that the state knows of last: of the present run, or of the run that ended. */
+export function startIdOf(state: Container): string | null {
+  switch (state.status) {
+    case 'assigned':
+      return null;
+    case 'running':
+    case 'paused':
+      return state.run.startId;
+    case 'created':
+    case 'restarting':
+    case 'exited':
+    case 'removed':
+      return state.lastExit?.startId ?? null;
+    default:
+      return assertNever(state);
+  }
+}

@@ -1,0 +1,114 @@
+// A container on the host that it never leaves: its states, and the events that lead from one to the next. Types only.
+import type { ContainerId, HostId } from '../ids.ts';
+import type { ContainerSpec } from './spec.ts';
+
+/** Requests not yet carried out that one container may have; more are refused. */
+export const maxPendingRequests = 32;
+/** Failed requests that a container remembers, so that whoever asked finds the reason. */
+export const maxRememberedFailures = 8;
+
+/** Something asked of a container, in order of asking, until the agent has done or failed it. */
+export interface Request {
+  readonly commandId: string;
+  readonly atMs: number;
+  readonly action: Action;
+}
+
+export type Action =
+  | { readonly kind: 'start' }
+  /** `timeoutSeconds`: between the stop signal and SIGKILL; -1 waits for ever. */
+  | { readonly kind: 'stop'; readonly signal: string; readonly timeoutSeconds: number }
+  | { readonly kind: 'restart'; readonly signal: string; readonly timeoutSeconds: number }
+  | { readonly kind: 'kill'; readonly signal: string }
+  | { readonly kind: 'pause' }
+  | { readonly kind: 'unpause' }
+  | { readonly kind: 'remove'; readonly force: boolean };
+
+/** Why a request came to nothing: `code` for programs, `message` for the person who asked. */
+export interface Failure {
+  readonly commandId: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Address of a container on its host's network; null members where the mode has none. */
+export interface NetworkAttachment {
+  readonly ipAddress: string | null;
+  readonly prefixLength: number | null;
+  readonly gateway: string | null;
+  readonly macAddress: string | null;
+  /** Published ports as they came to be, host ports chosen. */
+  readonly ports: readonly { readonly containerPort: number; readonly protocol: string; readonly hostIp: string; readonly hostPort: number }[];
+}
+
+export interface Run {
+  /** The command that started it: the start or restart request, or one that the agent made for the restart policy. */
+  readonly startId: string;
+  readonly startedAtMs: number;
+  readonly pid: number;
+  readonly network: NetworkAttachment;
+}
+
+export interface Exit {
+  readonly startId: string;
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+  /** 0 to 255; 128 + N when signal N ended it. */
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  /** Why it could not start or how it was lost; null for an ordinary end. */
+  readonly error: string | null;
+}
+
+interface Common {
+  readonly id: ContainerId;
+  readonly hostId: HostId;
+  /** Without Docker's leading slash. */
+  readonly name: string;
+  readonly spec: ContainerSpec;
+  readonly createdAtMs: number;
+  readonly requests: readonly Request[];
+  readonly failures: readonly Failure[];
+  /** Restarts by policy since a person last started it. */
+  readonly restartCount: number;
+  readonly backoffStep: number;
+  readonly manuallyStopped: boolean;
+}
+
+export type Container = Common &
+  (
+    | { readonly status: 'assigned' }
+    | { readonly status: 'created'; readonly lastExit: Exit | null }
+    | { readonly status: 'running'; readonly run: Run }
+    | { readonly status: 'paused'; readonly run: Run }
+    | { readonly status: 'restarting'; readonly lastExit: Exit; readonly restartAtMs: number }
+    | { readonly status: 'exited'; readonly lastExit: Exit }
+    | { readonly status: 'removed'; readonly lastExit: Exit | null; readonly removedAtMs: number; readonly reason: RemovalReason }
+  );
+
+/** `removed`: asked for; `create-failed`, `rejected`: it never came to be on this host. */
+export type RemovalReason =
+  | { readonly kind: 'removed' }
+  | { readonly kind: 'create-failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'rejected'; readonly code: string; readonly message: string };
+
+export type ContainerEvent =
+  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly atMs: number }
+  | { readonly type: 'ContainerCreated'; readonly atMs: number }
+  | { readonly type: 'ContainerCreateFailed'; readonly code: string; readonly message: string; readonly atMs: number }
+  | { readonly type: 'ContainerRejected'; readonly code: string; readonly message: string; readonly atMs: number }
+  | { readonly type: 'ContainerRequested'; readonly commandId: string; readonly action: Action; readonly atMs: number }
+  | { readonly type: 'ContainerRequestFailed'; readonly commandId: string; readonly code: string; readonly message: string; readonly atMs: number }
+  | { readonly type: 'ContainerStarted'; readonly run: Run; readonly byPolicy: boolean }
+  | { readonly type: 'ContainerStartFailed'; readonly startId: string; readonly exitCode: number; readonly code: string; readonly message: string; readonly atMs: number }
+  | { readonly type: 'ContainerSignalled'; readonly commandId: string; readonly signal: string; readonly atMs: number }
+  | { readonly type: 'ContainerOomKilled'; readonly atMs: number }
+  | { readonly type: 'ContainerExited'; readonly exit: Exit; readonly restart: { readonly atMs: number; readonly backoffStep: number } | null }
+  | { readonly type: 'ContainerRestartCancelled'; readonly atMs: number }
+  | { readonly type: 'ContainerStopped'; readonly commandIds: readonly string[]; readonly atMs: number }
+  | { readonly type: 'ContainerPaused'; readonly commandId: string | null; readonly atMs: number }
+  | { readonly type: 'ContainerUnpaused'; readonly commandId: string | null; readonly atMs: number }
+  | { readonly type: 'ContainerRenamed'; readonly oldName: string; readonly newName: string; readonly atMs: number }
+  | { readonly type: 'ContainerRemoved'; readonly atMs: number };
+
+export type ContainerStatus = Container['status'];

@@ -1,0 +1,88 @@
+// A request for a container, from asking to the host that got it or the reasons why none could. Kept apart from the container, which is bound to its host.
+import { accept, assertNever, refuse, type Decision } from '../decision.ts';
+import type { ContainerId, HostId } from '../ids.ts';
+import type { ContainerSpec } from '../container/spec.ts';
+
+/** Hosts that one request may be refused by before it is given up. */
+export const maxPlacementAttempts = 8;
+
+/** What one host's filters said. `filter` is null for the host that could take it. */
+export interface Verdict {
+  readonly hostId: HostId;
+  readonly filter: string | null;
+  /** One sentence that a person can act on; empty when it could take it. */
+  readonly reason: string;
+  readonly score: number | null;
+}
+
+interface Common {
+  readonly id: ContainerId;
+  readonly name: string;
+  readonly spec: ContainerSpec;
+  readonly requestedAtMs: number;
+  /** Hosts that were chosen and said no, with their reasons. */
+  readonly rejections: readonly Verdict[];
+}
+
+export type Placement = Common &
+  (
+    | { readonly status: 'requested' }
+    | { readonly status: 'placed'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly atMs: number }
+    | { readonly status: 'refused'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[]; readonly atMs: number }
+  );
+
+export type PlacementEvent =
+  | { readonly type: 'PlacementRequested'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly atMs: number }
+  | { readonly type: 'ContainerPlaced'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly atMs: number }
+  /** The chosen host said no; it is to be placed again. */
+  | { readonly type: 'PlacementRejected'; readonly hostId: HostId; readonly code: string; readonly message: string; readonly atMs: number }
+  | { readonly type: 'PlacementRefused'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[]; readonly atMs: number };
+
+export type PlacementCommand =
+  | { readonly type: 'RequestPlacement'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec }
+  /** `epoch`: revision of the scheduler's lease. */
+  | { readonly type: 'PlaceContainer'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[] }
+  | { readonly type: 'ReportRejection'; readonly hostId: HostId; readonly code: string; readonly message: string }
+  | { readonly type: 'RefusePlacement'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[] };
+
+export function decidePlacement(state: Placement | null, command: PlacementCommand, nowMs: number): Decision<PlacementEvent> {
+  if (command.type === 'RequestPlacement') {
+    if (state !== null) return refuse('already-exists', `container ${command.id} has been asked for already`);
+    return accept({ type: 'PlacementRequested', id: command.id, name: command.name, spec: command.spec, atMs: nowMs });
+  }
+  if (state === null) return refuse('not-found', 'no such placement');
+  switch (command.type) {
+    case 'PlaceContainer':
+      if (state.status !== 'requested') return refuse('stale', `container ${state.name} is ${state.status} already`);
+      return accept({ type: 'ContainerPlaced', hostId: command.hostId, epoch: command.epoch, verdicts: command.verdicts, atMs: nowMs });
+    case 'ReportRejection':
+      if (state.status !== 'placed' || state.hostId !== command.hostId) return accept();
+      return accept({ type: 'PlacementRejected', hostId: command.hostId, code: command.code, message: command.message, atMs: nowMs });
+    case 'RefusePlacement':
+      if (state.status !== 'requested') return refuse('stale', `container ${state.name} is ${state.status} already`);
+      return accept({ type: 'PlacementRefused', code: command.code, message: command.message, verdicts: command.verdicts, atMs: nowMs });
+    default:
+      return assertNever(command);
+  }
+}
+
+export function evolvePlacement(state: Placement | null, event: PlacementEvent): Placement | null {
+  if (event.type === 'PlacementRequested') {
+    return { status: 'requested', id: event.id, name: event.name, spec: event.spec, requestedAtMs: event.atMs, rejections: [] };
+  }
+  if (state === null) return null;
+  const { id, name, spec, requestedAtMs, rejections } = state;
+  const common = { id, name, spec, requestedAtMs, rejections };
+  switch (event.type) {
+    case 'ContainerPlaced':
+      return { ...common, status: 'placed', hostId: event.hostId, epoch: event.epoch, verdicts: event.verdicts, atMs: event.atMs };
+    case 'PlacementRejected': {
+      const verdict: Verdict = { hostId: event.hostId, filter: 'host', reason: event.message, score: null };
+      return { ...common, status: 'requested', rejections: [...rejections, verdict].slice(-maxPlacementAttempts) };
+    }
+    case 'PlacementRefused':
+      return { ...common, status: 'refused', code: event.code, message: event.message, verdicts: event.verdicts, atMs: event.atMs };
+    default:
+      return state;
+  }
+}
