@@ -34,7 +34,7 @@ const filters: readonly Filter[] = [
   { name: 'health', explain: (_spec, { host }) => (host.state === 'up' ? null : `the host is ${host.state}`) },
   { name: 'cordon', explain: (_spec, { host }) => (host.cordoned ? 'the host is cordoned: it takes no new containers' : null) },
   { name: 'runtime', explain: explainRuntime },
-  { name: 'capacity', explain: (spec, { host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
+  { name: 'capacity', explain: (spec, { host }) => explainFit(spec, host.facts.capacity) },
   { name: 'ports', explain: explainPorts },
 ];
 
@@ -49,10 +49,10 @@ function explainPorts(spec: ContainerSpec, { reserved }: Candidate): string | nu
 }
 
 /**
- * Whether a container fits beside what is promised already, as a sentence of refusal or null. The scheduler asks it to choose, the agent asks it again
+ * Whether a container fits a host, as a sentence of refusal or null. The scheduler asks it to choose, the agent asks it again
  * before it accepts: the same rule twice. One container's limits must fit the whole host; limits are not reservations, so their sum may exceed it.
  */
-export function explainFit(spec: ContainerSpec, capacity: Capacity, _reserved: Reserved): string | null {
+export function explainFit(spec: ContainerSpec, capacity: Capacity): string | null {
   const { memoryBytes, nanoCpus } = spec.resources;
   if (memoryBytes !== null && memoryBytes > capacity.memoryBytes) return `it has ${capacity.memoryBytes} bytes of memory, ${memoryBytes} are asked for`;
   if (nanoCpus !== null && nanoCpus > capacity.cpuNanos) return `it has ${capacity.cpuNanos / 1e9} CPUs, ${nanoCpus / 1e9} are asked for`;
