@@ -1,0 +1,151 @@
+// The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
+// Fed with messages of the log in order; asks nobody and decides nothing.
+import type { AggregateKind, Candidate, Container, Host, HostId, Placement, Reserved } from '@pouch/domain';
+import { placementSubject, type Recorded } from '@pouch/contracts';
+
+/** A removed aggregate, to be purged from the log when its time is over. */
+export interface Gone {
+  readonly subject: string;
+  readonly atMs: number;
+}
+
+interface Promised {
+  readonly hostId: HostId;
+  readonly cpuNanos: number;
+  readonly memoryBytes: number;
+  readonly ports: readonly string[];
+}
+
+interface HostBooks {
+  cpuNanos: number;
+  memoryBytes: number;
+  containers: number;
+  readonly ports: Map<string, number>;
+}
+
+export class View {
+  readonly #hosts = new Map<HostId, Host>();
+  readonly #books = new Map<HostId, HostBooks>();
+  readonly #promises = new Map<string, Promised>();
+  readonly #waiting = new Map<string, Placement>();
+  readonly #gone = new Map<string, Gone>();
+
+  /** Takes one message in; the log's order per subject is assumed. */
+  apply({ subject, message }: Recorded): void {
+    const snapshot: unknown = message.snapshot;
+    switch (message.kind as AggregateKind) {
+      case 'host':
+        this.#hosts.set((snapshot as Host).id, snapshot as Host);
+        break;
+      case 'placement':
+        this.#applyPlacement(subject, snapshot as Placement);
+        break;
+      case 'container':
+        this.#applyContainer(subject, snapshot as Container);
+        break;
+      case 'exec':
+        if ((snapshot as { status: string }).status === 'exited') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        break;
+      case 'image':
+        if ((snapshot as { state: string }).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        else this.#gone.delete(subject);
+        break;
+      default: // kinds of a newer version concern a newer scheduler
+    }
+  }
+
+  #applyPlacement(subject: string, placement: Placement): void {
+    switch (placement.status) {
+      case 'requested':
+        this.release(placement.id);
+        this.#waiting.set(placement.id, placement);
+        break;
+      case 'placed':
+        this.#waiting.delete(placement.id);
+        this.promise(placement, placement.hostId);
+        break;
+      case 'refused':
+        this.#waiting.delete(placement.id);
+        this.release(placement.id);
+        this.#gone.set(subject, { subject, atMs: placement.atMs });
+        break;
+    }
+  }
+
+  #applyContainer(subject: string, container: Container): void {
+    if (container.status !== 'removed') return this.promise(container, container.hostId);
+    this.release(container.id);
+    this.#gone.set(subject, { subject, atMs: container.removedAtMs });
+    // A rejected container is placed again: its placement lives on.
+    if (container.reason.kind !== 'rejected') {
+      const placement = placementSubject(container.id);
+      this.#gone.set(placement, { subject: placement, atMs: container.removedAtMs });
+    }
+  }
+
+  /** Counts a container against a host at once, before the log has told of it. Doing it again changes nothing. */
+  promise({ id, spec }: Pick<Container | Placement, 'id' | 'spec'>, hostId: HostId): void {
+    if (this.#promises.get(id)?.hostId === hostId) return;
+    this.release(id);
+    const promised: Promised = {
+      hostId,
+      cpuNanos: spec.resources.nanoCpus ?? 0,
+      memoryBytes: spec.resources.memoryBytes ?? 0,
+      ports: spec.ports.filter((port) => port.hostPort !== null).map((port) => `${port.hostPort}/${port.protocol}`),
+    };
+    this.#promises.set(id, promised);
+    this.#count(promised, 1);
+  }
+
+  /** Takes a container's promise back: it is gone, or its host said no. */
+  release(containerId: string): void {
+    const promised = this.#promises.get(containerId);
+    if (promised === undefined) return;
+    this.#promises.delete(containerId);
+    this.#count(promised, -1);
+  }
+
+  #count({ hostId, cpuNanos, memoryBytes, ports }: Promised, sign: 1 | -1): void {
+    let books = this.#books.get(hostId);
+    if (books === undefined) this.#books.set(hostId, (books = { cpuNanos: 0, memoryBytes: 0, containers: 0, ports: new Map() }));
+    books.cpuNanos += sign * cpuNanos;
+    books.memoryBytes += sign * memoryBytes;
+    books.containers += sign;
+    for (const port of ports) {
+      const users = (books.ports.get(port) ?? 0) + sign;
+      if (users > 0) books.ports.set(port, users);
+      else books.ports.delete(port);
+    }
+  }
+
+  hosts(): readonly Host[] {
+    return [...this.#hosts.values()];
+  }
+
+  candidates(): Candidate[] {
+    return this.hosts().filter((host) => host.state !== 'removed').map((host) => ({ host, reserved: this.#reserved(host.id) }));
+  }
+
+  #reserved(hostId: HostId): Reserved {
+    const books = this.#books.get(hostId);
+    if (books === undefined) return { cpuNanos: 0, memoryBytes: 0, containers: 0, ports: new Set() };
+    const { cpuNanos, memoryBytes, containers, ports } = books;
+    return { cpuNanos, memoryBytes, containers, ports: new Set(ports.keys()) };
+  }
+
+  /** Requests without a host, oldest first. */
+  waiting(): readonly Placement[] {
+    return [...this.#waiting.values()];
+  }
+
+  /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`. */
+  forgettable(beforeMs: number, keepAtMost: number): readonly Gone[] {
+    const oldestFirst = [...this.#gone.values()].toSorted((a, b) => a.atMs - b.atMs);
+    const excess = oldestFirst.length - keepAtMost;
+    return oldestFirst.filter((gone, index) => gone.atMs < beforeMs || index < excess);
+  }
+
+  forget(gone: Gone): void {
+    this.#gone.delete(gone.subject);
+  }
+}
