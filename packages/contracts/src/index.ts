@@ -1,5 +1,6 @@
 // What services and clients say to each other: messages of the log, subjects, host calls, HTTP shapes. Types and form checks only.
 export * from './claims.ts';
 export * from './host-protocol.ts';
+export * from './http/cluster.ts';
 export * from './message.ts';
 export * from './subjects.ts';
