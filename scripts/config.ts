@@ -10,14 +10,29 @@ export const projectDir: string = join(repositoryDir, '.pouch');
 
 const env = process.env;
 
+const searchPath = [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** What programs that the network or a proxy stands in front of need to see. */
+const passedOn = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'TMPDIR'];
+
+const fromPouch = (name: string): string | undefined => env[`POUCH_${name.toUpperCase().replaceAll('-', '_')}`];
+
 /** What the caller's environment says; frozen, parsed once. */
 export const environment = Object.freeze({
   /** Search path for programs; the sbin directories are added because a plain user's PATH lacks them. */
-  path: [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'].filter((entry) => entry !== ''),
+  path: [...new Set(searchPath.filter((entry) => entry !== ''))],
   /** A nats-server to use instead of looking for one. */
   natsServer: env['POUCH_NATS_SERVER'],
   /** Base address of a Debian mirror for machines whose apt sources name none (Ubuntu). */
   debianMirror: env['POUCH_DEBIAN_MIRROR'],
   home: env['HOME'] ?? homedir(),
   ci: env['CI'] === 'true',
+  /** The cluster's options by the names of their flags. */
+  cluster: Object.freeze(Object.fromEntries(
+    ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'].map((name) => [name, fromPouch(name)]),
+  )) as Readonly<Record<string, string | undefined>>,
+  /** Variables handed to the services as they are: proxies, and their own settings (POUCH_…). */
+  services: Object.freeze(Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && (passedOn.includes(entry[0]) || entry[0].startsWith('POUCH_'))),
+  )),
 });

@@ -1,0 +1,145 @@
+// Starts and stops a one-machine cluster; `npm run up`, `npm run down` and the tests all come through here.
+// It must not install anything, nor touch a cluster other than the one its options name.
+import { spawn } from 'node:child_process';
+import { openSync, closeSync } from 'node:fs';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { environment } from '../config.ts';
+import { locateNatsServer } from '../nats-server.ts';
+import { supervisorStatus, waitUntilHealthy } from './health.ts';
+import { endShims, removeNetwork, unmountBelow } from './leftovers.ts';
+import { resolveCluster, type ClusterConfig, type ClusterOptions } from './options.ts';
+import { endByPidFile, readPidFile } from './process-identity.ts';
+import { locateProgram } from './programs.ts';
+import { shutdownContainers } from './shutdown-containers.ts';
+import { startOrder } from './specs.ts';
+import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
+
+export type Say = (line: string) => void;
+
+export type StopOptions = {
+  /** Leave containers running: the next start finds them again. */
+  readonly keepContainers?: boolean;
+  /** Remove data, logs, namespaces, mounts, the bridge and its rules. */
+  readonly purge?: boolean;
+};
+
+const marker = '.pouch-cluster';
+const healthyWithinMs = 90_000;
+const supervisorStopsWithinMs = 90_000;
+
+/** Directories are purged only if we made them: a marker file says so. */
+async function claimDirectory(path: string, mode: number): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chmod(path, mode);
+  await writeFile(join(path, marker), 'Pouch keeps its things here; `npm run down -- --purge` removes this directory.\n');
+}
+
+async function purgeDirectory(path: string, say: Say): Promise<void> {
+  if (await stat(join(path, marker)).catch(() => undefined) === undefined) return;
+  await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  say(`removed ${path}`);
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  return await readFile(path, 'utf8').then((text) => text.trim(), () => undefined);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
+  return address.port;
+}
+
+/** What is decided once and then stays with the data: the host's id, and a port that was asked for as "any". */
+async function settle(config: ClusterConfig): Promise<ClusterConfig> {
+  const hostFile = join(config.data, 'host-id');
+  const portFile = join(config.data, 'nats-port');
+  const madeFromName = hostname().split('.')[0]?.toLowerCase().replace(/[^a-z0-9-]/g, '-').replace(/^-+/, '').slice(0, 63);
+  const hostId = config.hostId ?? await readText(hostFile) ?? (madeFromName === undefined || madeFromName === '' ? 'host' : madeFromName);
+  const natsPort = config.natsPort === 0 ? Number(await readText(portFile) ?? await freePort()) : config.natsPort;
+  await writeFile(hostFile, `${hostId}\n`);
+  await writeFile(portFile, `${natsPort}\n`);
+  return { ...config, hostId, natsPort };
+}
+
+/** The configuration that a running supervisor was started with, else the one of the last start. */
+export async function currentConfig(options: ClusterOptions): Promise<ClusterConfig> {
+  const wanted = resolveCluster(options);
+  const stored = await readText(join(wanted.run, 'cluster.json'));
+  return stored === undefined ? wanted : (JSON.parse(stored) as SupervisorInput).config;
+}
+
+async function launchSupervisor(config: ClusterConfig): Promise<void> {
+  const containerd = await locateProgram('containerd');
+  if (containerd === undefined) throw new Error('containerd is not installed; `npm run up` installs it');
+  const input: SupervisorInput = { config, programs: { nats: (await locateNatsServer()).path, containerd } };
+  const file = join(config.run, 'cluster.json');
+  await writeFile(file, `${JSON.stringify(input, null, 2)}\n`, { mode: 0o600 });
+  const log = openSync(join(config.logs, 'supervisor.log'), 'a', 0o640);
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'supervisor.ts'), file], {
+    detached: true, cwd: '/', stdio: ['ignore', log, log],
+    env: { ...environment.services, PATH: environment.path.join(':'), HOME: environment.home },
+  });
+  closeSync(log);
+  child.unref();
+}
+
+/** Starts what does not run and waits until the cluster is whole. Idempotent. */
+export async function startCluster(options: ClusterOptions, say: Say): Promise<ClusterConfig> {
+  const wanted = resolveCluster(options);
+  const running = await readPidFile(supervisorPidFile(wanted.run)) !== undefined;
+  let config: ClusterConfig;
+  if (running) {
+    config = await currentConfig(options);
+  } else {
+    await claimDirectory(wanted.data, 0o711);
+    await claimDirectory(wanted.run, 0o711);
+    await claimDirectory(wanted.logs, 0o750);
+    config = await settle(wanted);
+    say('starting nats-server, containerd, agent, scheduler and api');
+    await launchSupervisor(config);
+  }
+  await waitUntilHealthy(config, healthyWithinMs, (problems) => say(`waiting: ${problems.join('; ')}`));
+  return config;
+}
+
+/** Ends the supervisor, or, where it is gone already, the processes that it left. */
+async function stopProcesses(config: ClusterConfig): Promise<void> {
+  const supervisor = await readPidFile(supervisorPidFile(config.run));
+  if (supervisor !== undefined) {
+    process.kill(supervisor.pid, 'SIGTERM');
+    const deadline = Date.now() + supervisorStopsWithinMs;
+    while (Date.now() < deadline && await readPidFile(supervisorPidFile(config.run)) !== undefined) await delay(20);
+    await endByPidFile(supervisorPidFile(config.run), 0);
+  }
+  for (const name of startOrder.toReversed()) await endByPidFile(join(config.run, 'pids', `${name}.json`), 15_000);
+}
+
+/** Stops everything, containers included unless told otherwise; keeps the data unless told to purge. Idempotent. */
+export async function stopCluster(options: ClusterOptions, stop: StopOptions, say: Say): Promise<void> {
+  const config = await currentConfig(options);
+  if (stop.keepContainers !== true && await supervisorStatus(config) !== undefined) {
+    say('stopping containers');
+    const problem = await shutdownContainers(config);
+    if (problem !== undefined) say(`containers could not be stopped in order (${problem}); they are ended after the agent`);
+  }
+  say('stopping api, scheduler, agent, containerd and nats-server');
+  await stopProcesses(config);
+  if (stop.keepContainers !== true) {
+    const ended = await endShims(config);
+    if (ended > 0) say(`ended ${ended} containers that were left`);
+  }
+  if (stop.purge === true) {
+    await unmountBelow([config.run, config.data]);
+    await removeNetwork(config);
+    await rm(config.socket, { force: true });
+    for (const directory of [config.data, config.run, config.logs]) await purgeDirectory(directory, say);
+  }
+}

@@ -1,0 +1,79 @@
+// Whether a cluster is whole: asked of its API and told by its supervisor. Only reads.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClusterHealth, ClusterHosts } from '@pouch/contracts';
+import { callApi, getJson } from './api-client.ts';
+import type { ClusterConfig } from './options.ts';
+import { readPidFile } from './process-identity.ts';
+import { statusFile, supervisorPidFile, type SupervisorStatus } from './supervisor.ts';
+
+/** A heartbeat older than this does not show a working agent. */
+const beatMaxAgeMs = 15_000;
+
+/** What is missing, one sentence each; nothing when the cluster is whole. */
+export async function clusterProblems(config: ClusterConfig): Promise<string[]> {
+  let ping: number;
+  try {
+    ping = (await callApi(config.socket, { path: '/_ping', timeoutMs: 3_000 })).status;
+  } catch (error) {
+    return [`the api does not answer on ${config.socket} (${error instanceof Error ? error.message : String(error)})`];
+  }
+  if (ping !== 200) return [`the api answers ${ping} to a ping`];
+  const health = await getJson<ClusterHealth>(config.socket, '/cluster/health');
+  if (health === undefined) return ['the api does not tell its health'];
+  const problems = [...health.problems];
+  if (health.scheduler === null) problems.push('no scheduler leads');
+  const hosts = (await getJson<ClusterHosts>(config.socket, '/cluster/hosts'))?.hosts ?? [];
+  const own = hosts.find((host) => host.id === config.hostId);
+  if (own === undefined) problems.push(`host ${config.hostId ?? ''} has not joined`);
+  else if (own.state !== 'up') problems.push(`host ${own.id} is ${own.state}`);
+  else if (own.lastBeatAtMs === null || Date.now() - own.lastBeatAtMs > beatMaxAgeMs) problems.push(`host ${own.id} sends no heartbeats`);
+  return problems;
+}
+
+/** What the supervisor says, if one runs. */
+export async function supervisorStatus(config: ClusterConfig): Promise<SupervisorStatus | undefined> {
+  if ((await readPidFile(supervisorPidFile(config.run))) === undefined) return undefined;
+  try {
+    return JSON.parse(await readFile(statusFile(config.run), 'utf8')) as SupervisorStatus;
+  } catch {
+    return undefined; // it has only just begun
+  }
+}
+
+/** The end of a process's log, for a message about its failure. */
+async function logTail(path: string, lines: number): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trimEnd().split('\n').slice(-lines).map((line) => `    ${line.slice(0, 400)}`).join('\n');
+  } catch {
+    return '    (no log)';
+  }
+}
+
+/** Which process is in trouble and what its log says last. */
+export async function describeTrouble(config: ClusterConfig): Promise<string> {
+  const status = await supervisorStatus(config);
+  if (status === undefined) return `  the supervisor does not run; its log is ${join(config.logs, 'supervisor.log')}:\n${await logTail(join(config.logs, 'supervisor.log'), 5)}`;
+  const parts: string[] = [];
+  for (const [name, process] of Object.entries(status.processes)) {
+    if (process.state === 'running' && process.restarts === 0) continue;
+    const log = join(config.logs, `${name}.log`);
+    parts.push(`  ${name} is ${process.state}, started again ${process.restarts} times, last end: ${process.lastEnd ?? 'none'}; its log is ${log}:\n${await logTail(log, 8)}`);
+  }
+  return parts.length > 0 ? parts.join('\n') : `  every process runs; their logs are in ${config.logs}`;
+}
+
+/** Polls until nothing is missing; throws with what is, and which log to read. `onChange` gets what is missing whenever that changes. */
+export async function waitUntilHealthy(config: ClusterConfig, timeoutMs: number, onChange: (problems: readonly string[]) => void): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  let told = '';
+  for (;;) {
+    const problems = await clusterProblems(config);
+    if (problems.length === 0) return;
+    if (Date.now() > deadline) throw new Error(`the cluster is not whole after ${Math.round(timeoutMs / 1000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
+    if (problems.join() !== told) onChange(problems);
+    told = problems.join();
+    await delay(50);
+  }
+}

@@ -1,0 +1,136 @@
+// What a one-machine cluster is made of: directories, addresses, names. Parses flags; must not create or start anything.
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { environment } from '../config.ts';
+
+/** What a caller may choose; everything has a default. */
+export type ClusterOptions = {
+  /** What survives `down`: the event log, images, volumes, container logs. */
+  readonly data?: string | undefined;
+  /** What does not survive a reboot: sockets, pid files, FIFOs, namespaces. Short: socket paths end at 107 bytes. */
+  readonly run?: string | undefined;
+  /** The processes' own logs. */
+  readonly logs?: string | undefined;
+  /** Unix socket of the API. */
+  readonly socket?: string | undefined;
+  /** `host:port` at which the API listens as well. */
+  readonly tcp?: string | undefined;
+  /** Port of nats-server on 127.0.0.1; 0 for any free one, which is then kept. */
+  readonly natsPort?: number | undefined;
+  /** JetStream's sync_interval: `always`, or a duration such as `2s`. */
+  readonly sync?: string | undefined;
+  readonly bridge?: string | undefined;
+  readonly subnet?: string | undefined;
+  readonly hostId?: string | undefined;
+  readonly logLevel?: string | undefined;
+  /** Further environment for the three services. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+};
+
+/** The options with every gap filled; what the supervisor reads from `<run>/cluster.json`. */
+export type ClusterConfig = {
+  readonly data: string;
+  readonly run: string;
+  readonly logs: string;
+  readonly socket: string;
+  readonly tcp: string | null;
+  readonly natsPort: number;
+  readonly sync: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly hostId: string | null;
+  readonly logLevel: string;
+  readonly env: Readonly<Record<string, string>>;
+};
+
+export class OptionError extends Error {
+  readonly code = 'bad-option';
+}
+
+const socketPathMax = 107;
+
+/** Fills the gaps and refuses what could not work. */
+export function resolveCluster(options: ClusterOptions): ClusterConfig {
+  const config: ClusterConfig = {
+    data: resolve(options.data ?? '/var/lib/pouch'),
+    run: resolve(options.run ?? '/run/pouch'),
+    logs: resolve(options.logs ?? '/var/log/pouch'),
+    socket: resolve(options.socket ?? '/var/run/pouchd.sock'),
+    tcp: options.tcp ?? null,
+    natsPort: options.natsPort ?? 4722,
+    sync: options.sync ?? 'always',
+    bridge: options.bridge ?? 'pouch0',
+    subnet: options.subnet ?? '10.147.0.0/16',
+    hostId: options.hostId ?? null,
+    logLevel: options.logLevel ?? 'info',
+    env: options.env ?? {},
+  };
+  for (const [name, path] of [['--run', containerdPaths(config).ttrpc], ['--socket', config.socket]] as const) {
+    if (Buffer.byteLength(path) > socketPathMax) throw new OptionError(`${name} is too long: the socket ${path} would pass ${socketPathMax} bytes`);
+  }
+  if (!Number.isInteger(config.natsPort) || config.natsPort < 0 || config.natsPort > 65_535) throw new OptionError('--nats-port must be a port number, or 0 for a free one');
+  if (!/^(always|\d+(ms|s|m|h))$/.test(config.sync)) throw new OptionError('--sync must be "always" or a duration such as 500ms, 2s or 2m');
+  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(config.bridge)) throw new OptionError('--bridge must be an interface name of at most 15 characters');
+  return config;
+}
+
+/** Where our containerd keeps its things. */
+export function containerdPaths(config: Pick<ClusterConfig, 'data' | 'run'>): { root: string; state: string; socket: string; ttrpc: string; config: string } {
+  const run = join(config.run, 'containerd');
+  return {
+    root: join(config.data, 'containerd'),
+    state: join(run, 'state'),
+    socket: join(run, 'containerd.sock'),
+    ttrpc: join(run, 'containerd.sock.ttrpc'),
+    config: join(run, 'config.toml'),
+  };
+}
+
+const names = ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
+
+/** The flags' help, one line each. */
+export const optionsHelp = `
+  --data DIR        event log, images, volumes (/var/lib/pouch)
+  --run DIR         sockets, pid files, namespaces (/run/pouch)
+  --logs DIR        logs of Pouch's processes (/var/log/pouch)
+  --socket PATH     unix socket of the API (/var/run/pouchd.sock)
+  --tcp HOST:PORT   the API listens here as well
+  --nats-port N     nats-server's port on 127.0.0.1 (4722; 0: any free one)
+  --sync WHEN       fsync of the log: always (default), or an interval such as 2s
+  --bridge NAME     bridge of the containers (pouch0)
+  --subnet CIDR     their addresses (10.147.0.0/16)
+  --host-id ID      name of this host in the cluster (made from the host name)
+  --log-level L     debug, info, warn or error
+Each is also read from the environment, as POUCH_ and its name: POUCH_DATA, POUCH_NATS_PORT, …`;
+
+/** Reads flags, and for those not given POUCH_DATA, POUCH_RUN, POUCH_NATS_PORT, … from the environment. */
+export function parseClusterArguments(args: readonly string[]): { options: ClusterOptions; flags: ReadonlySet<string>; positionals: string[] } {
+  const strings = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+  const parsed = parse(args, strings);
+  const value = (name: (typeof names)[number]): string | undefined => {
+    const given: unknown = parsed.values[name];
+    return typeof given === 'string' ? given : environment.cluster[name];
+  };
+  const port = value('nats-port');
+  return {
+    options: {
+      data: value('data'), run: value('run'), logs: value('logs'), socket: value('socket'), tcp: value('tcp'),
+      natsPort: port === undefined ? undefined : Number(port),
+      sync: value('sync'), bridge: value('bridge'), subnet: value('subnet'), hostId: value('host-id'), logLevel: value('log-level'),
+    },
+    flags: new Set(['purge', 'help', 'no-image', 'no-install'].filter((name) => parsed.values[name] === true)),
+    positionals: parsed.positionals,
+  };
+}
+
+function parse(args: readonly string[], strings: Record<string, { type: 'string' }>): { values: Record<string, unknown>; positionals: string[] } {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { ...strings, purge: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, 'no-image': { type: 'boolean' }, 'no-install': { type: 'boolean' } },
+    });
+  } catch (cause) {
+    throw new OptionError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}

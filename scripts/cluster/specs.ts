@@ -1,0 +1,124 @@
+// The processes of a one-machine cluster: how each is called and configured. Writes their configuration files; starts nothing.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { environment, projectDir, repositoryDir } from '../config.ts';
+import { containerdPaths, type ClusterConfig } from './options.ts';
+
+export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
+
+/** In the order of starting; stopping goes the other way round. */
+export const startOrder: readonly ProcessName[] = ['nats', 'containerd', 'agent', 'scheduler', 'api'];
+
+export type ProcessSpec = {
+  readonly name: ProcessName;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** How long it may take to end after SIGTERM. */
+  readonly graceMs: number;
+  /** Whether it takes connections; the next process waits for it, a bounded time. Undefined: nothing waits. */
+  readonly accepts?: () => Promise<boolean>;
+};
+
+/** Whether somebody listens there; `greeting` is what it must send first. */
+async function accepts(address: { path: string } | { host: string; port: number }, greeting?: string): Promise<boolean> {
+  return await new Promise<boolean>((resolve) => {
+    const socket = connect(address);
+    const answer = (yes: boolean): void => {
+      socket.destroy();
+      resolve(yes);
+    };
+    socket.setTimeout(1_000, () => answer(false));
+    socket.once('error', () => answer(false));
+    if (greeting === undefined) socket.once('connect', () => answer(true));
+    else socket.once('data', (data) => answer(data.toString('latin1').startsWith(greeting)));
+  });
+}
+
+const quoted = (text: string): string => JSON.stringify(text);
+
+async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec> {
+  const file = join(config.run, 'nats.conf');
+  const storeDir = join(config.data, 'nats');
+  await mkdir(storeDir, { recursive: true, mode: 0o700 });
+  await writeFile(file, [
+    '# Written at each start.',
+    `server_name: ${quoted(`pouch-${config.hostId ?? 'host'}`)}`,
+    `listen: "127.0.0.1:${config.natsPort}"`,
+    'jetstream {',
+    `  store_dir: ${quoted(storeDir)}`,
+    // Always: a publish is acknowledged once it is fsynced. An interval is faster, and a power cut loses up to that much.
+    `  sync_interval: ${quoted(config.sync)}`,
+    '}',
+    '',
+  ].join('\n'));
+  return { name: 'nats', command: program, args: ['-c', file], env: {}, graceMs: 15_000, accepts: () => accepts({ host: '127.0.0.1', port: config.natsPort }, 'INFO ') };
+}
+
+/** Plugins that Pouch does not use, by the names of containerd 1.6 to 2.x; a name that a version does not know is passed over. */
+const unusedPlugins = [
+  'io.containerd.grpc.v1.cri', 'io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime', 'io.containerd.podsandbox.controller.v1.podsandbox',
+  'io.containerd.internal.v1.opt', 'io.containerd.nri.v1.nri', 'io.containerd.internal.v1.tracing', 'io.containerd.tracing.processor.v1.otlp',
+  'io.containerd.snapshotter.v1.aufs', 'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.btrfs',
+  'io.containerd.snapshotter.v1.devmapper', 'io.containerd.snapshotter.v1.erofs', 'io.containerd.snapshotter.v1.native', 'io.containerd.snapshotter.v1.zfs',
+];
+
+async function containerd(config: ClusterConfig, program: string): Promise<ProcessSpec> {
+  const paths = containerdPaths(config);
+  for (const directory of [paths.root, paths.state]) await mkdir(directory, { recursive: true, mode: 0o711 });
+  await writeFile(paths.config, [
+    '# Written at each start.',
+    'version = 2',
+    `root = ${quoted(paths.root)}`,
+    `state = ${quoted(paths.state)}`,
+    // Shims inherit it; lower ones need CAP_SYS_RESOURCE, which nested machines lack, and make runc fail with a misleading message.
+    'oom_score = 0',
+    `disabled_plugins = ${JSON.stringify(unusedPlugins)}`,
+    '[grpc]',
+    `  address = ${quoted(paths.socket)}`,
+    '[ttrpc]',
+    `  address = ${quoted(paths.ttrpc)}`,
+    '',
+  ].join('\n'));
+  return {
+    name: 'containerd', command: program, args: ['--config', paths.config, '--log-level', 'warn'],
+    env: {}, graceMs: 15_000, accepts: () => accepts({ path: paths.socket }),
+  };
+}
+
+function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): ProcessSpec {
+  return {
+    name,
+    command: process.execPath,
+    args: [join(repositoryDir, 'services', name, 'src', 'main.ts')],
+    env: {
+      NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'),
+      NODE_ENV: 'production',
+      POUCH_NATS_URL: `nats://127.0.0.1:${config.natsPort}`,
+      // api and agent keep their databases apart: a directory each.
+      POUCH_DATA_DIR: join(config.data, name),
+      POUCH_RUN_DIR: join(config.run, name),
+      POUCH_SOCKET: config.socket,
+      ...(config.tcp === null ? {} : { POUCH_TCP: config.tcp }),
+      POUCH_HOST_ID: config.hostId ?? 'host',
+      POUCH_CONTAINERD_SOCKET: containerdPaths(config).socket,
+      POUCH_BRIDGE: config.bridge,
+      POUCH_SUBNET: config.subnet,
+      POUCH_LOG_LEVEL: config.logLevel,
+      ...config.env,
+    },
+    graceMs: 15_000,
+  };
+}
+
+/** Writes the configuration files and says how every process is started, in starting order. */
+export async function prepareProcesses(config: ClusterConfig, programs: { nats: string; containerd: string }): Promise<ProcessSpec[]> {
+  for (const name of ['agent', 'scheduler', 'api']) {
+    await mkdir(join(config.data, name), { recursive: true, mode: 0o711 });
+    await mkdir(join(config.run, name), { recursive: true, mode: 0o711 });
+  }
+  const base = { PATH: environment.path.join(':'), HOME: environment.home, LANG: 'C.UTF-8', ...environment.services };
+  const specs = [await nats(config, programs.nats), await containerd(config, programs.containerd), service('agent', config), service('scheduler', config), service('api', config)];
+  return specs.map((spec) => ({ ...spec, env: { ...base, ...spec.env } }));
+}
