@@ -11,3 +11,10 @@ export type { CallOptions } from './rpc.ts';
 export type { Mount, SnapshotInfo, SnapshotKind, Snapshots } from './snapshots.ts';
 export type { NewExec, NewTask, TaskExit, TaskMetric, TaskProcess, Tasks, TaskStatus, TaskStdio } from './tasks.ts';
 export { protoAny, runcOptionsAny, runtimeSpecAny, type Any, type RuncOptions } from './wire.ts';
+
+export { ImageError, type ImageErrorCode } from './image/image-error.ts';
+export { imageUsage, inspectImage, unpackImage, type ImageDetails } from './image/inspect.ts';
+export { chainIds, digestOf, parsePlatform, platformText, type ImageConfig, type Platform } from './image/manifest.ts';
+export { pull, shortDigest, type PulledImage, type PullOptions, type PullProgress } from './image/pull.ts';
+export { familiarName, isDigest, parseReference, type Reference } from './image/reference.ts';
+export type { Credentials, RegistryConfig } from './registry/endpoints.ts';

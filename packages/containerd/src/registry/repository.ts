@@ -1,0 +1,173 @@
+// One repository at one endpoint, over the distribution HTTP API: authentication, bounded retries, time limits. Stores nothing.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ImageError } from '../image/image-error.ts';
+import { ACCEPT_MANIFESTS, MAX_MANIFEST_BYTES } from '../image/manifest.ts';
+import { authorize } from './challenge.ts';
+import type { Endpoint } from './endpoints.ts';
+
+const ATTEMPTS = 4;
+const MAX_ERROR_BYTES = 64 << 10;
+
+/** Limits of a registry conversation; tests shorten them. */
+export type HttpTiming = { /** until the answer's head is there */ headMs: number; /** without a single byte of a body */ stallMs: number; /** before the second attempt; doubles with each further one */ retryMs: number };
+export const DEFAULT_TIMING: HttpTiming = { headMs: 30_000, stallMs: 60_000, retryMs: 300 };
+
+/** A body with the byte it begins at. */
+export type BlobStream = { offset: number; body: AsyncIterable<Uint8Array> };
+
+export class Repository {
+  readonly endpoint: Endpoint;
+  readonly #path: string;
+  readonly #timing: HttpTiming;
+  readonly #signal: AbortSignal;
+  #authorization: string | undefined;
+
+  constructor(endpoint: Endpoint, path: string, timing: HttpTiming, signal: AbortSignal) {
+    this.endpoint = endpoint;
+    this.#path = path;
+    this.#timing = timing;
+    this.#signal = signal;
+    if (endpoint.credentials?.registryToken) this.#authorization = `Bearer ${endpoint.credentials.registryToken}`;
+  }
+
+  get host(): string {
+    return new URL(this.endpoint.url).host;
+  }
+
+  /** Fetches a manifest or index by tag or digest, unchecked. */
+  async manifest(tagOrDigest: string): Promise<{ bytes: Buffer; mediaType: string }> {
+    const response = await this.#get(`manifests/${tagOrDigest}`, { accept: ACCEPT_MANIFESTS });
+    if (response.status !== 200) throw await this.#failure(response, `manifest ${tagOrDigest}`);
+    const bytes = await readAll(this.#guarded(response), MAX_MANIFEST_BYTES, `the manifest from ${this.host}`);
+    return { bytes, mediaType: response.headers.get('content-type') ?? '' };
+  }
+
+  /** Opens a blob from `offset`; the answer may begin earlier where the host knows no ranges. Null: `offset` is at or behind its end. */
+  async blob(digest: string, offset: number): Promise<BlobStream | null> {
+    const response = await this.#get(`blobs/${digest}`, offset > 0 ? { range: `bytes=${offset}-` } : {});
+    if (response.status === 416 && offset > 0) {
+      await response.body?.cancel();
+      return null;
+    }
+    if (response.status === 206) {
+      const start = Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? offset);
+      if (start > offset) {
+        await response.body?.cancel();
+        throw new ImageError('registry', `${this.host} answered with bytes from ${start} of blob ${digest}, not from ${offset}`);
+      }
+      return { offset: start, body: this.#guarded(response) };
+    }
+    if (response.status !== 200) throw await this.#failure(response, `blob ${digest}`);
+    return { offset: 0, body: this.#guarded(response) };
+  }
+
+  async #get(resource: string, headers: Record<string, string>): Promise<Response> {
+    const url = `${this.endpoint.url}/v2/${this.#path}/${resource}`;
+    for (let challenged = false; ; challenged = true) {
+      const authorization = this.#authorization;
+      const response = await this.#fetch(url, { headers: { 'accept-encoding': 'identity', ...headers, ...(authorization ? { authorization } : {}) } });
+      if (response.status !== 401 || challenged) return response;
+      const answer = await authorize(response.headers.get('www-authenticate') ?? '', `repository:${this.#path}:pull`, this.endpoint.credentials, (to, init) => this.#fetch(to, init));
+      if (answer === undefined || answer === authorization) return response;
+      await response.body?.cancel();
+      this.#authorization = answer;
+    }
+  }
+
+  // Network errors, 429 and 5xx are tried again; every other answer is the caller's to judge.
+  async #fetch(url: string, init: RequestInit): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      let waitMs = this.#timing.retryMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
+      try {
+        const response = await this.#once(url, init);
+        if (attempt === ATTEMPTS || (response.status !== 429 && response.status < 500)) return response;
+        waitMs = Math.max(waitMs, Math.min(Number(response.headers.get('retry-after') ?? 0) * 1000 || 0, 30_000));
+        await response.body?.cancel();
+      } catch (error) {
+        if (this.#signal.aborted) throw new ImageError('cancelled', 'the pull was cancelled', error);
+        if (attempt === ATTEMPTS || !isTransient(error)) throw new ImageError('unreachable', `cannot reach ${new URL(url).origin}: ${networkReason(error)}`, error);
+      }
+      await sleep(waitMs, undefined, { signal: this.#signal }).catch((error: unknown) => {
+        throw new ImageError('cancelled', 'the pull was cancelled', error);
+      });
+    }
+  }
+
+  async #once(url: string, init: RequestInit): Promise<Response> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => { limit.abort(new Error(`no answer within ${this.#timing.headMs / 1000} s`)); }, this.#timing.headMs);
+    try {
+      return await fetch(url, { ...init, signal: AbortSignal.any([this.#signal, limit.signal]) });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** A body that fails when it stalls, so that a silent host cannot hold a pull for ever. */
+  async *#guarded(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
+    if (response.body === null) return;
+    const reader = response.body.getReader();
+    try {
+      for (;;) {
+        let timer: NodeJS.Timeout | undefined;
+        const stalled = new Promise<never>((_, reject) => {
+          timer = setTimeout(() => { reject(new Error(`no data for ${this.#timing.stallMs / 1000} s`)); }, this.#timing.stallMs);
+        });
+        const item = await Promise.race([reader.read(), stalled]).finally(() => { clearTimeout(timer); });
+        if (item.done) return;
+        yield item.value;
+      }
+    } catch (error) {
+      if (this.#signal.aborted) throw new ImageError('cancelled', 'the pull was cancelled', error);
+      throw new ImageError('unreachable', `the transfer from ${this.host} broke off: ${networkReason(error)}`, error);
+    } finally {
+      reader.cancel().catch(() => { /* it has ended or failed already */ });
+    }
+  }
+
+  async #failure(response: Response, what: string): Promise<ImageError> {
+    const body = await readAll(this.#guarded(response), MAX_ERROR_BYTES, 'the error').catch(() => Buffer.alloc(0)); // its status says enough
+    const { code, message } = firstError(body);
+    const said = message || code || response.statusText || String(response.status);
+    const { status } = response;
+    if (status === 401 || status === 403 || code === 'DENIED' || code === 'UNAUTHORIZED' || code === 'NAME_UNKNOWN') return new ImageError('access-denied', said);
+    if (status === 404) return new ImageError('manifest-unknown', what.startsWith('blob') ? `${what} unknown` : said);
+    if (status === 429) return new ImageError('registry', `too many requests: ${said}`);
+    return new ImageError('registry', `${this.host} answered ${status} for ${what}: ${said}`);
+  }
+}
+
+/** The first error of a registry's JSON error body. */
+function firstError(body: Buffer): { code: string; message: string } {
+  try {
+    const { errors } = JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] };
+    const error = errors?.[0];
+    return { code: typeof error?.code === 'string' ? error.code : '', message: typeof error?.message === 'string' ? error.message.slice(0, 500) : '' };
+  } catch {
+    return { code: '', message: '' }; // not a registry's JSON, e.g. a proxy's page
+  }
+}
+
+async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number, what: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of body) {
+    total += chunk.length;
+    if (total > maxBytes) throw new ImageError('invalid-image', `${what} is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, total);
+}
+
+function networkReason(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (cause instanceof AggregateError && cause.errors.length > 0) return networkReason(cause.errors[0]);
+  return cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code ?? cause.name) : String(cause);
+}
+
+// Nobody listens, the name does not exist, or it speaks no TLS: asking again at once changes nothing.
+function isTransient(error: unknown): boolean {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  return !['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code) && !/^(?:ERR_SSL|ERR_TLS|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code);
+}
