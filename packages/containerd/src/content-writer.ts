@@ -92,8 +92,9 @@ export class ContentWriter {
       const { digest } = await this.#ask({ action: 'COMMIT', offset: this.#sentOffset, total: size, expected, labels: this.#target.labels ?? {} });
       return digest;
     } catch (error) {
-      if (isContainerdError(error, 'already-exists') && expected !== '') return expected; // somebody else wrote it meanwhile
-      throw error;
+      if (!isContainerdError(error, 'already-exists') || expected === '') throw error;
+      await this.abort(); // somebody else wrote it meanwhile
+      return expected;
     } finally {
       clearTimeout(timer);
       this.close();

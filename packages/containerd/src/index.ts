@@ -18,3 +18,4 @@ export { chainIds, digestOf, parsePlatform, platformText, type ImageConfig, type
 export { pull, shortDigest, type PulledImage, type PullOptions, type PullProgress } from './image/pull.ts';
 export { familiarName, isDigest, parseReference, type Reference } from './image/reference.ts';
 export type { Credentials, RegistryConfig } from './registry/endpoints.ts';
+export { load, type LoadedImage, type LoadOptions, type LoadProgress } from './image/load.ts';
