@@ -1,0 +1,73 @@
+// Docker's list item of a container, rendered once when it changes so that a list of thousands is strings put together. All but `Status`,
+// which depends on the time of asking, and what only the host knows (sizes).
+import type { Container, Mount, NetworkAttachment } from '@pouch/domain';
+
+/** JSON of the item without `Status` and without its last brace; `finishDockerItem` ends it. */
+export function dockerItem(container: Container): string {
+  const { spec } = container;
+  const network = networkOf(container);
+  const item = {
+    Id: container.id,
+    Names: [`/${container.name}`],
+    Image: spec.image.reference,
+    ImageID: spec.image.id,
+    Command: [...spec.entrypoint, ...spec.cmd].join(' '),
+    Created: Math.floor(container.createdAtMs / 1000),
+    Ports: network === null ? [] : portsOf(network),
+    Labels: spec.labels,
+    State: dockerState(container),
+    HostConfig: { NetworkMode: networkModeOf(container), Runtime: spec.runtime, ...(Object.keys(spec.annotations).length > 0 ? { Annotations: spec.annotations } : {}) },
+    NetworkSettings: { Networks: { [networkModeOf(container)]: endpointOf(network) } },
+    Mounts: spec.mounts.filter(shown).map(mountPoint),
+  };
+  return JSON.stringify(item).slice(0, -1);
+}
+
+/** Puts `Status` (and further members, e.g. sizes) to an item of `dockerItem`. */
+export function finishDockerItem(item: string, status: string, further: Readonly<Record<string, unknown>> | null = null): string {
+  const more = further === null ? '' : Object.entries(further).map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`).join('');
+  return `${item},"Status":${JSON.stringify(status)}${more}}`;
+}
+
+/** Docker's word for the state. A container that its host has not made yet counts as created. */
+export function dockerState(container: Pick<Container, 'status'>): 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'removing' {
+  switch (container.status) {
+    case 'assigned':
+      return 'created';
+    case 'removed':
+      return 'removing';
+    default:
+      return container.status;
+  }
+}
+
+export function networkModeOf({ spec }: Pick<Container, 'spec'>): string {
+  return spec.network.mode === 'container' ? `container:${spec.network.containerId}` : spec.network.mode;
+}
+
+function networkOf(container: Container): NetworkAttachment | null {
+  return container.status === 'running' || container.status === 'paused' ? container.run.network : null;
+}
+
+function portsOf(network: NetworkAttachment) {
+  return network.ports.map(({ hostIp, containerPort, hostPort, protocol }) => ({ IP: hostIp === '' ? '0.0.0.0' : hostIp, PrivatePort: containerPort, PublicPort: hostPort, Type: protocol }));
+}
+
+function endpointOf(network: NetworkAttachment | null) {
+  return {
+    IPAMConfig: null, Links: null, Aliases: null, NetworkID: '', EndpointID: '',
+    Gateway: network?.gateway ?? '', IPAddress: network?.ipAddress ?? '', IPPrefixLen: network?.prefixLength ?? 0,
+    IPv6Gateway: '', GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, MacAddress: network?.macAddress ?? '', DriverOpts: null,
+  };
+}
+
+/** As Docker: tmpfs that was given by `Tmpfs` is a setting, not a mount point. */
+function shown(mount: Mount): boolean {
+  return mount.declaredAs !== 'tmpfs';
+}
+
+function mountPoint(mount: Mount) {
+  return mount.type === 'bind'
+    ? { Type: 'bind', Source: mount.source, Destination: mount.target, Mode: mount.readonly ? 'ro' : '', RW: !mount.readonly, Propagation: mount.propagation }
+    : { Type: 'tmpfs', Source: '', Destination: mount.target, Mode: '', RW: true, Propagation: '' };
+}

@@ -1,0 +1,194 @@
+// Applies messages of the log to the projection's file: present, history and checkpoint in one transaction, so that a kill at any point equals
+// a clean replay. The one writer of its file. It neither follows the log nor knows how: batches are handed to it.
+import type { Exec } from '@pouch/domain';
+import { eq, sql } from 'drizzle-orm';
+import { openWriter, type Migrations, type Orm } from './database.ts';
+import { bufferOf, decodeEntry, typesOf, type Decoded, type LogEntry } from './entry.ts';
+import { PresentChanges } from './present.ts';
+import { PresentTables } from './present-tables.ts';
+import { checkpoint, containers, history, subjects } from './schema.ts';
+
+/** Subjects whose keys are kept in memory; the others are looked up again. */
+const maxCachedSubjects = 100_000;
+
+/** How far a projection has come. `messageId` is '' where the message there was malformed. */
+export interface Checkpoint {
+  readonly stream: string;
+  readonly seq: number;
+  readonly messageId: string;
+  readonly malformed: number;
+  readonly unknown: number;
+  readonly prunedSeq: number;
+  readonly prunedMs: number;
+}
+
+/** What one batch did. `subjects`: those that had messages, each once. */
+export interface Applied {
+  readonly seq: number;
+  readonly subjects: readonly string[];
+  readonly messages: number;
+  /** Why each malformed message of the batch was so. */
+  readonly malformed: readonly { readonly seq: number; readonly subject: string; readonly reason: string }[];
+}
+
+interface SubjectChange {
+  readonly key: number;
+  readonly isNew: boolean;
+  readonly subject: string;
+  readonly decoded: Decoded;
+  readonly firstSeq: number;
+  lastSeq: number;
+  /** Of an exec: its container. */
+  parentId: string | null;
+  /** Undefined: no message of this batch says whether it has ended. */
+  goneSeq: number | null | undefined;
+}
+
+export class Projector {
+  readonly #orm: Orm;
+  readonly #tables: PresentTables;
+  readonly #keys = new Map<string, number>();
+  readonly #statements: ReturnType<typeof prepare>;
+  #nextKey: number;
+  #checkpoint: Checkpoint | null;
+
+  /** Opens or makes `file`. Throws ProjectionFileError when it was made by another version or is damaged: remove it and build again. */
+  static open(file: string, migrations?: Migrations): Projector {
+    return new Projector(openWriter(file, migrations));
+  }
+
+  private constructor(orm: Orm) {
+    this.#orm = orm;
+    this.#tables = new PresentTables(orm);
+    this.#statements = prepare(orm);
+    this.#nextKey = (orm.select({ key: sql<number | null>`max(${subjects.key})` }).from(subjects).get()?.key ?? 0) + 1;
+    this.#checkpoint = orm.select().from(checkpoint).get() ?? null;
+  }
+
+  /** Null: a new file that has not been told its stream yet. */
+  get checkpoint(): Checkpoint | null {
+    return this.#checkpoint;
+  }
+
+  /** For pruning, which belongs to the same writer. */
+  get orm(): Orm {
+    return this.#orm;
+  }
+
+  /** Binds a new file to a stream, by its identity. Nothing is applied before. */
+  begin(stream: string): void {
+    if (this.#checkpoint !== null) throw new TypeError('the projection belongs to a stream already');
+    const row: Checkpoint = { stream, seq: 0, messageId: '', malformed: 0, unknown: 0, prunedSeq: 0, prunedMs: 0 };
+    this.#orm.insert(checkpoint).values({ id: 1, ...row }).run();
+    this.#checkpoint = row;
+  }
+
+  /** The newest messages applied, newest first, to be compared with what the log holds at their sequences. Malformed ones are left out. */
+  recent(limit: number): { seq: number; messageId: string }[] {
+    return this.#orm.$client.prepare("SELECT seq, message_id AS messageId FROM history WHERE message_id <> '' ORDER BY seq DESC LIMIT ?").all(limit) as { seq: number; messageId: string }[];
+  }
+
+  /** Applies a batch in ascending order; what was applied before is passed over. Operating errors of SQLite leave everything as it was. */
+  apply(entries: readonly LogEntry[]): Applied {
+    const before = this.#checkpoint;
+    if (before === null) throw new TypeError('the projection belongs to no stream yet');
+    const news = entries.filter((entry) => entry.seq > before.seq);
+    const last = news.at(-1);
+    if (last === undefined) return { seq: before.seq, subjects: [], messages: 0, malformed: [] };
+    const malformed: { seq: number; subject: string; reason: string }[] = [];
+    const changes = new Map<string, SubjectChange>();
+    const nextKey = this.#nextKey;
+    let after = before;
+    const transaction = this.#orm.$client.transaction(() => {
+      const present = new PresentChanges((id) => this.#statements.standing.get({ id }) ?? null);
+      let unknown = 0;
+      let lastId = '';
+      for (const entry of news) {
+        const decoded = decodeEntry(entry);
+        const subject = this.#subject(changes, entry, decoded);
+        this.#remember(entry, decoded, subject.key);
+        lastId = decoded.form === 'malformed' ? '' : decoded.message.id;
+        if (decoded.form === 'malformed') malformed.push({ seq: entry.seq, subject: entry.subject, reason: decoded.reason });
+        else if (decoded.form === 'unknown') unknown += 1;
+        else {
+          subject.goneSeq = present.take(decoded, entry.seq) ? entry.seq : null;
+          if (decoded.message.kind === 'exec') subject.parentId = (decoded.message.snapshot as Exec).containerId;
+        }
+      }
+      this.#writeSubjects(changes);
+      this.#tables.write(present);
+      after = { ...before, seq: last.seq, messageId: lastId, malformed: before.malformed + malformed.length, unknown: before.unknown + unknown };
+      this.#statements.advance.run({ seq: after.seq, messageId: after.messageId, malformed: after.malformed, unknown: after.unknown });
+    });
+    try {
+      transaction.immediate();
+    } catch (error) {
+      this.#keys.clear();
+      this.#nextKey = nextKey;
+      throw error;
+    }
+    this.#checkpoint = after;
+    return { seq: last.seq, subjects: [...changes.keys()], messages: news.length, malformed };
+  }
+
+  /** After pruning: the checkpoint's row says how far, and subjects may have gone. */
+  reread(): void {
+    this.#checkpoint = this.#orm.select().from(checkpoint).get() ?? null;
+    this.#keys.clear();
+  }
+
+  close(): void {
+    this.#orm.$client.close();
+  }
+
+  #subject(changes: Map<string, SubjectChange>, entry: LogEntry, decoded: Decoded): SubjectChange {
+    const known = changes.get(entry.subject);
+    if (known !== undefined) {
+      known.lastSeq = entry.seq;
+      return known;
+    }
+    const standing = this.#keys.get(entry.subject) ?? this.#statements.subjectKey.get({ subject: entry.subject })?.key;
+    const key = standing ?? this.#nextKey++;
+    if (this.#keys.size >= maxCachedSubjects) this.#keys.clear();
+    this.#keys.set(entry.subject, key);
+    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, decoded, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined };
+    changes.set(entry.subject, change);
+    return change;
+  }
+
+  #remember(entry: LogEntry, decoded: Decoded, subjectKey: number): void {
+    const { seq, storedAtMs } = entry;
+    const message = bufferOf(entry.payload);
+    this.#statements.remember.run(
+      decoded.form === 'malformed'
+        ? { seq, subjectKey, storedAtMs, atMs: storedAtMs, messageId: '', actor: '', types: ',', message }
+        : { seq, subjectKey, storedAtMs, atMs: Math.trunc(decoded.message.meta.atMs), messageId: decoded.message.id, actor: decoded.message.meta.actor, types: typesOf(decoded.message), message },
+    );
+  }
+
+  #writeSubjects(changes: ReadonlyMap<string, SubjectChange>): void {
+    const { addSubject, moveSubject, endSubject } = this.#statements;
+    for (const { key, isNew, subject, decoded: { origin }, firstSeq, lastSeq, parentId, goneSeq } of changes.values()) {
+      if (isNew) addSubject.run({ key, subject, kind: origin.kind, hostId: origin.hostId, aggregateId: origin.id, parentId, firstSeq, lastSeq, goneSeq: goneSeq ?? null });
+      else if (goneSeq === undefined) moveSubject.run({ key, lastSeq });
+      else endSubject.run({ key, lastSeq, parentId, goneSeq });
+    }
+  }
+}
+
+function prepare(orm: Orm) {
+  const p = sql.placeholder;
+  return {
+    subjectKey: orm.select({ key: subjects.key }).from(subjects).where(eq(subjects.subject, p('subject'))).prepare(),
+    standing: orm.select({ hostId: containers.hostId, name: containers.name, nameSeq: containers.nameSeq }).from(containers).where(eq(containers.id, p('id'))).prepare(),
+    addSubject: orm.insert(subjects).values({ key: p('key'), subject: p('subject'), kind: p('kind'), hostId: p('hostId'), aggregateId: p('aggregateId'), parentId: p('parentId'), firstSeq: p('firstSeq'), lastSeq: p('lastSeq'), goneSeq: p('goneSeq') }).prepare(),
+    moveSubject: orm.update(subjects).set({ lastSeq: sql`${p('lastSeq')}` }).where(eq(subjects.key, p('key'))).prepare(),
+    endSubject: orm
+      .update(subjects)
+      .set({ lastSeq: sql`${p('lastSeq')}`, parentId: sql`coalesce(${subjects.parentId}, ${p('parentId')})`, goneSeq: sql`${p('goneSeq')}` })
+      .where(eq(subjects.key, p('key')))
+      .prepare(),
+    remember: orm.insert(history).values({ seq: p('seq'), subjectKey: p('subjectKey'), storedAtMs: p('storedAtMs'), atMs: p('atMs'), messageId: p('messageId'), actor: p('actor'), types: p('types'), message: p('message') }).prepare(),
+    advance: orm.update(checkpoint).set({ seq: sql`${p('seq')}`, messageId: sql`${p('messageId')}`, malformed: sql`${p('malformed')}`, unknown: sql`${p('unknown')}` }).prepare(),
+  };
+}
