@@ -5,6 +5,7 @@
  *       stdout is fd 3, stderr fd 4, closing fd 5 tells the shim that we are ready; SIGTERM means "the container is over".
  *   pouch-log --fifo OUT ERR dir PATH start ID …                                 for containers whose stdio are FIFOs:
  *       goes into the background once the FIFOs are open and the start is in the log; exit code 0 says so. ERR can be "-".
+ *       A FIFO that has had no writer for 30 s (wait-ms) counts as ended; with a writer it ends when the last one is gone.
  *
  * Exactly one end record per start, after the last byte of output, so that a reader knows when it has everything. It never
  * stops reading because the log cannot be written (the container would stand still), and never ends for that reason.
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_WRITER_MS 30000   /* a FIFO that nobody opened for writing by then counts as ended */
+#define FIRST_WRITER_MS 30000   /* unless told otherwise: a FIFO that nobody opened for writing by then counts as ended */
 #define FINISH_MS 5000          /* after SIGTERM: the shim waits 10 s, and somebody else may hold the pipe and write on */
 #define START_ID_MAX 256u
 #define END_TRIES 10            /* × 100 ms: the end record is worth waiting for space */
@@ -42,6 +43,7 @@ struct options {
 	struct log_file log;
 	const char *start;
 	const char *fifo[2]; /* NULL in shim mode */
+	int64_t first_writer_ms;
 	bool tty;
 };
 
@@ -79,6 +81,8 @@ static bool parse_pair(struct options *options, const char *key, const char *val
 	} else if (strcmp(key, "max-file") == 0) {
 		if (!parse_number(value, 1, 1000, &number)) return false;
 		options->log.max_files = (int)number;
+	} else if (strcmp(key, "wait-ms") == 0) {
+		if (!parse_number(value, 1, 3600 * 1000, &options->first_writer_ms)) return false;
 	} else if (strcmp(key, "tty") == 0) {
 		options->tty = strcmp(value, "1") == 0;
 	}
@@ -126,9 +130,9 @@ static bool copy_chunk(struct log_file *log, const struct source *source)
 }
 
 /* Copies until both sources have ended; after SIGTERM (only in shim mode) until nothing more is there to be read. */
-static void copy(struct log_file *log, struct source sources[2], int signals)
+static void copy(struct log_file *log, struct source sources[2], int signals, int64_t first_writer_ms)
 {
-	int64_t deadline = monotonic_ms() + FIRST_WRITER_MS;
+	int64_t deadline = monotonic_ms() + first_writer_ms;
 	bool finishing = false;
 	while (sources[0].fd >= 0 || sources[1].fd >= 0) {
 		struct pollfd polled[3] = {
@@ -201,6 +205,7 @@ int main(int argc, char **argv)
 	int signals = -1;
 
 	options.log.max_files = 1;
+	options.first_writer_ms = FIRST_WRITER_MS;
 	options.start = "";
 	if (!parse(&options, argc, argv)) return 2;
 	options.log.flags = options.tty ? LOG_FLAG_TTY : 0;
@@ -235,7 +240,7 @@ int main(int argc, char **argv)
 	if (fifo) go_into_background();
 	else close(SHIM_READY);
 
-	copy(&options.log, sources, signals);
+	copy(&options.log, sources, signals, options.first_writer_ms);
 	append_end(&options.log, options.start);
 	log_close(&options.log);
 	return 0;

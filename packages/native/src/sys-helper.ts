@@ -32,6 +32,14 @@ type Pending = { readonly what: string; readonly resolve: () => void; readonly r
 
 const answerMax = 64 * 1024;
 
+function errnoName(errno: string | undefined): string {
+  try {
+    return getSystemErrorName(-Number(errno));
+  } catch {
+    return 'EUNKNOWN'; // a number that this Node has no name for
+  }
+}
+
 /** One pouch-sys child, started at the first call and again after it died. Its owner calls `close`. */
 export class SysHelper {
   readonly #path: string;
@@ -124,7 +132,7 @@ export class SysHelper {
     this.#pending.delete(Number(number));
     clearTimeout(pending.timer);
     if (errno === '0') return pending.resolve();
-    const code = getSystemErrorName(-Number(errno));
+    const code = errnoName(errno);
     pending.reject(new SysError(code, `${pending.what}: ${failed ?? 'it'} failed with ${code}`));
   }
 
