@@ -43,6 +43,11 @@ async function finish(writer: RunningWriter): Promise<void> {
   assert.equal(await writer.exited, 0);
 }
 
+/** Whether a whole record of output is there; undefined if not yet. */
+async function hasOutput(dir: string): Promise<true | undefined> {
+  return (await readLog(dir)).records.some((record) => record.kind === 'stdout') ? true : undefined;
+}
+
 /** Every record begins where the one before it ended. */
 function assertContiguous(records: readonly { position: number; nextPosition: number }[]): void {
   for (const [index, record] of records.entries()) if (index > 0) assert.equal(record.position, records[index - 1]?.nextPosition);
@@ -108,8 +113,10 @@ test('a record torn by kill -9 is cut off by the next start, wherever it was tor
   const dir = await newLog();
   const log = join(dir, 'log.0');
   const killed = start({ dir, start: 'killed' });
+  await killed.ready;
   await write(killed.stdout, 'whole\n');
-  const whole = await until('the chunk is in the log', async () => (await readFile(log)).includes('whole\n') ? await readFile(log) : undefined);
+  await until('the chunk is in the log', () => hasOutput(dir));
+  const whole = await readFile(log);
   killed.child.kill('SIGKILL');
   assert.equal(await killed.exited, 'SIGKILL');
 
@@ -187,7 +194,7 @@ test('a second start waits for the end of the first one\'s output', async () => 
   const second = start({ dir, start: 'second' });
   await write(second.stdout, 'second\n');
   await write(first.stdout, 'first\n');
-  await until('the first chunk is in the log', async () => (await readFile(join(dir, 'log.0'))).includes('first\n') || undefined);
+  await until('the first chunk is in the log', () => hasOutput(dir));
   await finish(first);
   await finish(second);
   const { records } = await readLog(dir);
