@@ -27,6 +27,12 @@ const CODES: Readonly<Record<number, ContainerdErrorCode>> = {
   [grpcStatus.UNAUTHENTICATED]: 'unauthenticated',
 };
 
+// What the shims of containerd 1.6 say without a code.
+const UNCODED: readonly (readonly [RegExp, ContainerdErrorCode])[] = [
+  [/cannot delete a running process/, 'failed-precondition'],
+  [/process already finished|container not running/, 'not-found'],
+];
+
 const RETRYABLE: ReadonlySet<ContainerdErrorCode> = new Set(['unavailable', 'deadline', 'aborted', 'resource-exhausted']);
 
 /** A containerd call that failed. `message` carries containerd's own text and the call's name; `retryable` says whether the same call may succeed later. */
@@ -51,7 +57,8 @@ export function isContainerdError(error: unknown, ...codes: ContainerdErrorCode[
 export function fromGrpc(error: unknown, path: string): ContainerdError {
   const method = path.slice(path.lastIndexOf('.') + 1).replace('/', '.');
   const service = error as Partial<ServiceError>;
-  const code = CODES[service.code ?? grpcStatus.UNKNOWN] ?? 'unknown';
   const detail = service.details || (error instanceof Error ? error.message : String(error));
+  let code = CODES[service.code ?? grpcStatus.UNKNOWN] ?? 'unknown';
+  if (code === 'unknown') code = UNCODED.find(([text]) => text.test(detail))?.[1] ?? code;
   return new ContainerdError(code, method, detail, error);
 }

@@ -74,7 +74,6 @@ export class Events {
     stream.on('end', () => { end(new ContainerdError('unavailable', 'Events.Subscribe', 'the stream ended')); });
     options.signal?.addEventListener('abort', close, { once: true });
     if (options.signal?.aborted) close();
-    ready.promise.catch(() => { /* also seen by the race below, or by `ended` */ });
     try {
       await this.#untilReady(ready.promise, probe);
     } catch (error) {
@@ -89,6 +88,7 @@ export class Events {
     const deadline = Date.now() + READY_TIMEOUT_MS;
     let isReady = false;
     const seen = ready.then(() => { isReady = true; });
+    seen.catch(() => { /* the race below throws it, unless publishing has failed first */ });
     while (!isReady) {
       if (Date.now() > deadline) throw new ContainerdError('deadline', 'Events.Subscribe', `no event came back within ${READY_TIMEOUT_MS} ms`);
       await this.#rpc.unary(`${SERVICE}/Publish`, { topic: PROBE_TOPIC, event: { type_url: 'subscriber.ready', value: Buffer.from(probe) } });

@@ -71,7 +71,7 @@ export async function imageUsage(containerd: Containerd, name: string, options: 
 }
 
 async function locate(containerd: Containerd, name: string, platformName: string | undefined): Promise<Located> {
-  const targetDigest = isDigest(name) ? name : (await containerd.images.get(name)).target.digest;
+  const targetDigest = await targetOf(containerd, name);
   const platform = parsePlatform(platformName);
   const descend = async (digest: string, depth: number): Promise<Located | undefined> => {
     let bytes: Buffer;
@@ -93,6 +93,16 @@ async function locate(containerd: Containerd, name: string, platformName: string
   const found = await descend(targetDigest, 0);
   if (found === undefined) throw new ImageError('no-platform', `${name} is not here for ${platformText(platform)}`);
   return found;
+}
+
+// An image without a name has a record that is named by its id, so a digest may be a record's name, too.
+async function targetOf(containerd: Containerd, name: string): Promise<string> {
+  try {
+    return (await containerd.images.get(name)).target.digest;
+  } catch (error) {
+    if (isContainerdError(error, 'not-found') && isDigest(name)) return name;
+    throw error;
+  }
 }
 
 async function readConfig(containerd: Containerd, manifest: Manifest, name: string): Promise<ImageConfig> {

@@ -1,0 +1,35 @@
+// A small OCI runtime spec for containerd's tests: no network, no cgroup limits, oom score untouched so that it runs on nested machines.
+import { randomUUID } from 'node:crypto';
+import { runcOptionsAny, runtimeSpecAny, type Containerd, type ImageDetails, type TaskStdio } from '@pouch/containerd';
+
+export function processOf(args: string[], more: object = {}): object {
+  return { user: { uid: 0, gid: 0 }, args, env: ['PATH=/bin'], cwd: '/', ...more };
+}
+
+/** Makes snapshot and container record; returns their id. */
+export async function createContainer(client: Containerd, image: ImageDetails, args: string[], process: object = {}): Promise<string> {
+  const id = `t-${randomUUID()}`;
+  await client.leases.with(async (lease) => {
+    await client.snapshots.prepare(id, image.chainId, { lease });
+    await client.containers.create({
+      id, snapshotter: client.snapshots.snapshotter, snapshotKey: id, labels: { purpose: 'test' },
+      runtime: { name: 'io.containerd.runc.v2', options: runcOptionsAny({ binaryName: 'runc' }) },
+      spec: runtimeSpecAny('Spec', {
+        ociVersion: '1.0.2', process: processOf(args, process), root: { path: 'rootfs' }, hostname: 'test',
+        mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }, { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['newinstance', 'ptmxmode=0666', 'mode=0620'] }],
+        linux: { namespaces: ['pid', 'mount', 'ipc', 'uts', 'network'].map((type) => ({ type })), cgroupsPath: `/pouch-test/${id}` },
+      }),
+    });
+  });
+  return id;
+}
+
+export async function createTask(client: Containerd, id: string, stdio: TaskStdio = {}): Promise<void> {
+  await client.tasks.create({ containerId: id, rootfs: await client.snapshots.mounts(id), ...stdio });
+}
+
+/** Removes the record and the snapshot of a container whose task is deleted. */
+export async function removeContainer(client: Containerd, id: string): Promise<void> {
+  await client.containers.delete(id);
+  await client.snapshots.remove(id);
+}
