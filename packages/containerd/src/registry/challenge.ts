@@ -1,6 +1,7 @@
 // Registry authentication: reads WWW-Authenticate and gets bearer tokens (distribution's token specification).
 import { ImageError } from '../image/image-error.ts';
 import type { Credentials } from './endpoints.ts';
+import type { HttpRequest, HttpResponse } from './http.ts';
 
 export type Challenge = { scheme: string; parameters: Record<string, string> };
 
@@ -21,8 +22,10 @@ export function basicHeader({ username = '', password = '' }: Credentials): stri
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
-/** What a token service is asked with: `fetch` with the caller's time limits and retries. */
-export type Fetcher = (url: string, init: RequestInit) => Promise<Response>;
+const MAX_TOKEN_BYTES = 1 << 20;
+
+/** What a token service is asked with: an exchange with the caller's time limits and retries, and a bounded reader of bodies. */
+export type Fetcher = { send(url: string, request: HttpRequest): Promise<HttpResponse>; read(response: HttpResponse, maxBytes: number, what: string): Promise<Buffer> };
 
 /** Answers a 401 with the value of an Authorization header; undefined where there is nothing to answer with. */
 export async function authorize(header: string, scope: string, credentials: Credentials | undefined, fetcher: Fetcher): Promise<string | undefined> {
@@ -39,21 +42,21 @@ async function token({ parameters }: Challenge, scope: string, credentials: Cred
   const query = new URLSearchParams();
   if (parameters['service'] !== undefined) query.set('service', parameters['service']);
   query.set('scope', parameters['scope'] ?? scope);
-  let response: Response;
+  let response: HttpResponse;
   if (credentials?.identityToken) {
     query.set('grant_type', 'refresh_token');
     query.set('refresh_token', credentials.identityToken);
     query.set('client_id', 'pouch');
-    response = await fetcher(realm, { method: 'POST', body: query });
+    response = await fetcher.send(realm, { method: 'POST', body: query.toString() });
   } else {
     const url = new URL(realm);
     for (const [key, value] of query) url.searchParams.set(key, value);
     if (credentials?.username) url.searchParams.set('account', credentials.username);
-    response = await fetcher(url.href, { headers: credentials?.username ? { authorization: basicHeader(credentials) } : {} });
+    response = await fetcher.send(url.href, { headers: credentials?.username ? { authorization: basicHeader(credentials) } : {} });
   }
-  const text = await response.text();
+  const text = (await fetcher.read(response, MAX_TOKEN_BYTES, 'the answer of the token service')).toString('utf8');
   if (response.status === 401 || response.status === 403) throw new ImageError('access-denied', `the token service ${new URL(realm).host} refused the credentials (${response.status})`);
-  if (!response.ok) throw new ImageError('registry', `the token service ${new URL(realm).host} answered ${response.status}`);
+  if (response.status !== 200) throw new ImageError('registry', `the token service ${new URL(realm).host} answered ${response.status}`);
   try {
     const answer = JSON.parse(text) as { token?: unknown; access_token?: unknown };
     const value = answer.token ?? answer.access_token;

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ImageError } from '../image/image-error.ts';
 import { ACCEPT_MANIFESTS, MAX_MANIFEST_BYTES } from '../image/manifest.ts';
-import { authorize } from './challenge.ts';
+import { authorize, type Fetcher } from './challenge.ts';
 import type { Endpoint } from './endpoints.ts';
+import { exchange, type HttpRequest, type HttpResponse } from './http.ts';
 
 const ATTEMPTS = 4;
 const MAX_ERROR_BYTES = 64 << 10;
@@ -20,6 +21,10 @@ export class Repository {
   readonly #path: string;
   readonly #timing: HttpTiming;
   readonly #signal: AbortSignal;
+  readonly #fetcher: Fetcher = {
+    send: (url, request) => this.#fetch(url, request),
+    read: (response, maxBytes, what) => readAll(this.#guarded(response), maxBytes, what),
+  };
   #authorization: string | undefined;
 
   constructor(endpoint: Endpoint, path: string, timing: HttpTiming, signal: AbortSignal) {
@@ -39,20 +44,20 @@ export class Repository {
     const response = await this.#get(`manifests/${tagOrDigest}`, { accept: ACCEPT_MANIFESTS });
     if (response.status !== 200) throw await this.#failure(response, `manifest ${tagOrDigest}`);
     const bytes = await readAll(this.#guarded(response), MAX_MANIFEST_BYTES, `the manifest from ${this.host}`);
-    return { bytes, mediaType: response.headers.get('content-type') ?? '' };
+    return { bytes, mediaType: response.header('content-type') };
   }
 
   /** Opens a blob from `offset`; the answer may begin earlier where the host knows no ranges. Null: `offset` is at or behind its end. */
   async blob(digest: string, offset: number): Promise<BlobStream | null> {
     const response = await this.#get(`blobs/${digest}`, offset > 0 ? { range: `bytes=${offset}-` } : {});
     if (response.status === 416 && offset > 0) {
-      await response.body?.cancel();
+      response.body.destroy();
       return null;
     }
     if (response.status === 206) {
-      const start = Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? offset);
+      const start = Number(/^bytes (\d+)-/.exec(response.header('content-range'))?.[1] ?? offset);
       if (start > offset) {
-        await response.body?.cancel();
+        response.body.destroy();
         throw new ImageError('registry', `${this.host} answered with bytes from ${start} of blob ${digest}, not from ${offset}`);
       }
       return { offset: start, body: this.#guarded(response) };
@@ -61,28 +66,28 @@ export class Repository {
     return { offset: 0, body: this.#guarded(response) };
   }
 
-  async #get(resource: string, headers: Record<string, string>): Promise<Response> {
+  async #get(resource: string, headers: Record<string, string>): Promise<HttpResponse> {
     const url = `${this.endpoint.url}/v2/${this.#path}/${resource}`;
     for (let challenged = false; ; challenged = true) {
       const authorization = this.#authorization;
       const response = await this.#fetch(url, { headers: { 'accept-encoding': 'identity', ...headers, ...(authorization ? { authorization } : {}) } });
       if (response.status !== 401 || challenged) return response;
-      const answer = await authorize(response.headers.get('www-authenticate') ?? '', `repository:${this.#path}:pull`, this.endpoint.credentials, (to, init) => this.#fetch(to, init));
+      const answer = await authorize(response.header('www-authenticate'), `repository:${this.#path}:pull`, this.endpoint.credentials, this.#fetcher);
       if (answer === undefined || answer === authorization) return response;
-      await response.body?.cancel();
+      response.body.destroy();
       this.#authorization = answer;
     }
   }
 
   // Network errors, 429 and 5xx are tried again; every other answer is the caller's to judge.
-  async #fetch(url: string, init: RequestInit): Promise<Response> {
+  async #fetch(url: string, init: HttpRequest): Promise<HttpResponse> {
     for (let attempt = 1; ; attempt++) {
       let waitMs = this.#timing.retryMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
       try {
-        const response = await this.#once(url, init);
+        const response = await exchange(url, init, { headMs: this.#timing.headMs, signal: this.#signal });
         if (attempt === ATTEMPTS || (response.status !== 429 && response.status < 500)) return response;
-        waitMs = Math.max(waitMs, Math.min(Number(response.headers.get('retry-after') ?? 0) * 1000 || 0, 30_000));
-        await response.body?.cancel();
+        waitMs = Math.max(waitMs, Math.min(Number(response.header('retry-after')) * 1000 || 0, 30_000));
+        response.body.destroy();
       } catch (error) {
         if (this.#signal.aborted) throw new ImageError('cancelled', 'the pull was cancelled', error);
         if (attempt === ATTEMPTS || !isTransient(error)) throw new ImageError('unreachable', `cannot reach ${new URL(url).origin}: ${networkReason(error)}`, error);
@@ -93,42 +98,31 @@ export class Repository {
     }
   }
 
-  async #once(url: string, init: RequestInit): Promise<Response> {
-    const limit = new AbortController();
-    const timer = setTimeout(() => { limit.abort(new Error(`no answer within ${this.#timing.headMs / 1000} s`)); }, this.#timing.headMs);
-    try {
-      return await fetch(url, { ...init, signal: AbortSignal.any([this.#signal, limit.signal]) });
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   /** A body that fails when it stalls, so that a silent host cannot hold a pull for ever. */
-  async *#guarded(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
-    if (response.body === null) return;
-    const reader = response.body.getReader();
+  async *#guarded(response: HttpResponse): AsyncGenerator<Uint8Array, void, undefined> {
+    const body = response.body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     try {
       for (;;) {
         let timer: NodeJS.Timeout | undefined;
         const stalled = new Promise<never>((_, reject) => {
           timer = setTimeout(() => { reject(new Error(`no data for ${this.#timing.stallMs / 1000} s`)); }, this.#timing.stallMs);
         });
-        const item = await Promise.race([reader.read(), stalled]).finally(() => { clearTimeout(timer); });
-        if (item.done) return;
+        const item = await Promise.race([body.next(), stalled]).finally(() => { clearTimeout(timer); });
+        if (item.done === true) return;
         yield item.value;
       }
     } catch (error) {
       if (this.#signal.aborted) throw new ImageError('cancelled', 'the pull was cancelled', error);
       throw new ImageError('unreachable', `the transfer from ${this.host} broke off: ${networkReason(error)}`, error);
     } finally {
-      reader.cancel().catch(() => { /* it has ended or failed already */ });
+      if (!response.body.complete) response.body.destroy();
     }
   }
 
-  async #failure(response: Response, what: string): Promise<ImageError> {
+  async #failure(response: HttpResponse, what: string): Promise<ImageError> {
     const body = await readAll(this.#guarded(response), MAX_ERROR_BYTES, 'the error').catch(() => Buffer.alloc(0)); // its status says enough
     const { code, message } = firstError(body);
-    const said = message || code || response.statusText || String(response.status);
+    const said = message || code || response.message || String(response.status);
     const { status } = response;
     if (status === 401 || status === 403 || code === 'DENIED' || code === 'UNAUTHORIZED' || code === 'NAME_UNKNOWN') return new ImageError('access-denied', said);
     if (status === 404) return new ImageError('manifest-unknown', what.startsWith('blob') ? `${what} unknown` : said);
@@ -160,14 +154,12 @@ async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number, what: 
 }
 
 function networkReason(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (cause instanceof AggregateError && cause.errors.length > 0) return networkReason(cause.errors[0]);
-  return cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code ?? cause.name) : String(cause);
+  if (error instanceof AggregateError && error.errors.length > 0) return networkReason(error.errors[0]); // one error for each address of a name
+  return error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code ?? error.name) : String(error);
 }
 
 // Nobody listens, the name does not exist, or it speaks no TLS: asking again at once changes nothing.
 function isTransient(error: unknown): boolean {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
   return !['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code) && !/^(?:ERR_SSL|ERR_TLS|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code);
 }
