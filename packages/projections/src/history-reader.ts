@@ -57,6 +57,21 @@ export interface HistoryFloor {
   readonly ms: number;
 }
 
+/** A subject and its last message that could be read. */
+export interface SubjectHead {
+  readonly key: number;
+  readonly subject: string;
+  readonly kind: string;
+  readonly hostId: string | null;
+  readonly aggregateId: string;
+  /** Of the last message, whether it could be read or not. */
+  readonly lastSeq: number;
+  readonly goneSeq: number | null;
+  /** Of the last that could. */
+  readonly seq: number;
+  readonly message: Buffer;
+}
+
 const maxRows = 1_000;
 /** Rows that one call passes at most when hardly any of them match. */
 const maxScanned = 5_000;
@@ -102,6 +117,17 @@ export class HistoryReader {
     return this.#statements.ofAggregate.all({ id, after: afterSeq, since: sinceMs, until: untilMs, limit: Math.min(limit, 10_001) }) as HistoryRow[];
   }
 
+  /** The container's state before the message at `seq` of its subject; null where there was none or history holds it no more. */
+  containerBefore(row: Pick<HistoryRow, 'seq' | 'subject'>): Container | null {
+    const before = this.#statements.before.get({ subject: row.subject, seq: row.seq }) as { seq: number; storedAtMs: number; message: Buffer } | undefined;
+    return before === undefined ? null : (pastContainer(before)?.state ?? null);
+  }
+
+  /** Every subject with its last message, by pages: for the comparison with the log. `afterKey`: 0, then the last row's key. */
+  heads(afterKey: number, limit = 500): SubjectHead[] {
+    return this.#statements.heads.all({ after: afterKey, limit }) as SubjectHead[];
+  }
+
   /** Ids of containers, also of those that are gone, whose id begins so. At most `limit`. */
   containerIds(prefix: string, limit: number): string[] {
     return (this.#statements.containerIds.all(prefix, `${prefix}g`, limit) as { id: string }[]).map((row) => row.id);
@@ -114,7 +140,7 @@ export class HistoryReader {
 
   /** State of one container after `seq`, by whole id. A removed one is told as removed. */
   containerAt(id: string, seq: number): PastContainer | null {
-    const rows = this.#statements.containerAt.all(id, seq) as { seq: number; storedAtMs: number; message: Buffer }[];
+    const rows = this.#statements.containerAt.all({ id, seq }) as { seq: number; storedAtMs: number; message: Buffer }[];
     const states = rows.map(pastContainer).filter((past) => past !== null);
     return states.reduce<PastContainer | null>((latest, past) => (latest === null || past.seq > latest.seq ? past : latest), null);
   }
@@ -173,9 +199,13 @@ function prepare({ $client: sqlite }: Orm) {
         AND (@since IS NULL OR h.stored_at_ms >= @since) AND (@until IS NULL OR h.stored_at_ms <= @until)
       ORDER BY h.seq LIMIT @limit`),
     containerIds: sqlite.prepare("SELECT DISTINCT aggregate_id AS id FROM subjects WHERE aggregate_id >= ? AND aggregate_id < ? AND kind = 'container' LIMIT ?"),
-    containerAt: sqlite.prepare(`SELECT h.seq, h.stored_at_ms AS storedAtMs, h.message FROM subjects s JOIN history h ON h.seq = ${lastOf('?2')} WHERE s.aggregate_id = ?1 AND s.kind = 'container'`),
+    containerAt: sqlite.prepare(`SELECT h.seq, h.stored_at_ms AS storedAtMs, h.message FROM subjects s JOIN history h ON h.seq = ${lastOf('@seq')} WHERE s.aggregate_id = @id AND s.kind = 'container'`),
     containersAt: sqlite.prepare(`SELECT s.key, h.seq, h.stored_at_ms AS storedAtMs, h.message FROM subjects s CROSS JOIN history h ON h.seq = ${lastOf('@seq')}
       WHERE s.kind = 'container' AND s.key > @after AND s.first_seq <= @seq AND (s.gone_seq IS NULL OR s.gone_seq > @seq) ORDER BY s.key LIMIT @limit`),
+    before: sqlite.prepare(`SELECT h.seq, h.stored_at_ms AS storedAtMs, h.message FROM history h
+      WHERE h.subject_key = (SELECT key FROM subjects WHERE subject = @subject) AND h.seq < @seq AND h.message_id <> '' ORDER BY h.seq DESC LIMIT 1`),
+    heads: sqlite.prepare(`SELECT s.key, s.subject, s.kind, s.host_id AS hostId, s.aggregate_id AS aggregateId, s.last_seq AS lastSeq, s.gone_seq AS goneSeq, h.seq, h.message
+      FROM subjects s CROSS JOIN history h ON h.seq = ${lastOf('s.last_seq')} WHERE s.key > @after ORDER BY s.key LIMIT @limit`),
     size: sqlite.prepare('SELECT count(*) AS count FROM history'),
   };
 }

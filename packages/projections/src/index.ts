@@ -2,7 +2,7 @@
 export { openReadOnly, openWriter, ProjectionFileError, readMigrations, removeFiles, type Migrations, type Orm } from './database.ts';
 export { dockerItem, dockerState, finishDockerItem, networkModeOf } from './docker-item.ts';
 export { bufferOf, decodeEntry, isKnownKind, typesOf, type Decoded, type LogEntry, type Origin } from './entry.ts';
-export { HistoryReader, messageOf, type HistoryFilter, type HistoryFloor, type HistoryPage, type HistoryRow, type PastContainer } from './history-reader.ts';
+export { HistoryReader, messageOf, type HistoryFilter, type HistoryFloor, type HistoryPage, type HistoryRow, type PastContainer, type SubjectHead } from './history-reader.ts';
 export { checkAgainstLog, maxCompared, type LogCheck, type LogFacts } from './log-check.ts';
 export { PresentReader, type ContainerFilter, type ContainerItem, type Counts, type Resolved, type Stored } from './present-reader.ts';
 export { Projector, type Applied, type Checkpoint } from './projector.ts';

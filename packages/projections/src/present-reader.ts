@@ -85,7 +85,7 @@ export class PresentReader {
   containerItems(filter: ContainerFilter = {}): ContainerItem[] {
     const { statuses = presentStatuses, hostId = '' } = filter;
     // All of them is by far the commonest question, and a condition that is never false is not free on 20,000 rows.
-    return (hostId === '' && statuses === presentStatuses ? this.#statements.allItems.all() : this.#statements.items.all(JSON.stringify(statuses), hostId)) as ContainerItem[];
+    return (hostId === '' && statuses === presentStatuses ? this.#statements.allItems.all() : this.#statements.items.all(filterValues(filter))) as ContainerItem[];
   }
 
   /** Containers on each host, by status. */
@@ -136,6 +136,14 @@ export class PresentReader {
     return this.#statements.execsOf.all({ containerId }).map((row) => parsedRow<Exec>(row));
   }
 
+  /** Sequence of the message that a row of the present points to; null when there is no such row, or none of that kind. */
+  origin(kind: string, id: string, hostId: string | null): number | null {
+    const { containerOrigin, placementOrigin, hostOrigin, imageOrigin, execOrigin } = this.#statements;
+    const statements = { container: containerOrigin, placement: placementOrigin, host: hostOrigin, image: imageOrigin, exec: execOrigin };
+    if (!Object.hasOwn(statements, kind)) return null;
+    return statements[kind as keyof typeof statements].get({ id, hostId: hostId ?? '' })?.seq ?? null;
+  }
+
   counts(): Counts {
     const { statusCounts, imageCount, hostCounts } = this.#statements;
     const containerCounts = { assigned: 0, created: 0, running: 0, paused: 0, restarting: 0, exited: 0 };
@@ -177,7 +185,7 @@ function prepare(orm: Orm) {
       .prepare(),
     // Not through drizzle: mapping 20,000 rows takes it longer than SQLite takes to find them.
     allItems: orm.$client.prepare(`SELECT ${itemColumns} FROM containers ORDER BY created_at_ms DESC, id DESC`),
-    items: orm.$client.prepare(`SELECT ${itemColumns} FROM containers WHERE status IN (SELECT value FROM json_each(?1)) AND (?2 = '' OR host_id = ?2) ORDER BY created_at_ms DESC, id DESC`),
+    items: orm.$client.prepare(`SELECT ${itemColumns} FROM containers WHERE status IN (SELECT value FROM json_each(@statuses)) AND (@hostId = '' OR host_id = @hostId) ORDER BY created_at_ms DESC, id DESC`),
     countsByHost: orm.select({ hostId: containers.hostId, status: containers.status, count }).from(containers).groupBy(containers.hostId, containers.status).prepare(),
     ofImage: orm.select({ id: containers.id, name: containers.name, hostId: containers.hostId, status: containers.status }).from(containers).where(eq(containers.imageId, p('imageId'))).prepare(),
     placement: from(placements).where(eq(placements.id, p('id'))).prepare(),
@@ -188,6 +196,11 @@ function prepare(orm: Orm) {
     imagesById: from(images).where(within(images.imageId)).orderBy(asc(images.name), asc(images.hostId)).limit(1_000).prepare(),
     exec: from(execs).where(eq(execs.id, p('id'))).prepare(),
     execsOf: from(execs).where(eq(execs.containerId, p('containerId'))).prepare(),
+    containerOrigin: orm.select({ seq: containers.seq }).from(containers).where(and(eq(containers.id, p('id')), eq(containers.hostId, p('hostId')))).prepare(),
+    placementOrigin: orm.select({ seq: placements.seq }).from(placements).where(eq(placements.id, p('id'))).prepare(),
+    hostOrigin: orm.select({ seq: hosts.seq }).from(hosts).where(eq(hosts.id, p('id'))).prepare(),
+    imageOrigin: orm.select({ seq: images.seq }).from(images).where(and(eq(images.key, p('id')), eq(images.hostId, p('hostId')))).prepare(),
+    execOrigin: orm.select({ seq: execs.seq }).from(execs).where(eq(execs.id, p('id'))).prepare(),
     statusCounts: orm.select({ status: containers.status, count }).from(containers).where(inArray(containers.status, [...presentStatuses])).groupBy(containers.status).prepare(),
     imageCount: orm.select({ count: sql<number>`count(DISTINCT ${images.imageId})` }).from(images).prepare(),
     hostCounts: orm.select({ status: hosts.status, count }).from(hosts).groupBy(hosts.status).prepare(),

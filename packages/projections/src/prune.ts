@@ -57,21 +57,21 @@ function pruneWindow(orm: Orm, from: number, to: number): number {
   const sqlite = orm.$client;
   const { ms: storedAtMs } = sqlite.prepare('SELECT coalesce(max(stored_at_ms), 0) AS ms FROM history WHERE seq > ? AND seq <= ?').get(from, to) as { ms: number };
   const keys = sqlite.prepare('SELECT DISTINCT subject_key AS key FROM history WHERE seq > ? AND seq <= ?').all(from, to) as { key: number }[];
-  const superseded = sqlite.prepare('DELETE FROM history WHERE subject_key = ?1 AND seq < (SELECT max(seq) FROM history WHERE subject_key = ?1 AND seq <= ?2)');
-  const ended = sqlite.prepare('DELETE FROM history WHERE subject_key = ?1 AND seq <= ?2 AND (SELECT gone_seq FROM subjects WHERE key = ?1) <= ?2');
-  const empty = sqlite.prepare('DELETE FROM subjects WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM history WHERE subject_key = ?1)');
+  const superseded = sqlite.prepare('DELETE FROM history WHERE subject_key = @key AND seq < (SELECT max(seq) FROM history WHERE subject_key = @key AND seq <= @to)');
+  const ended = sqlite.prepare('DELETE FROM history WHERE subject_key = @key AND seq <= @to AND (SELECT gone_seq FROM subjects WHERE key = @key) <= @to');
+  const empty = sqlite.prepare('DELETE FROM subjects WHERE key = @key AND NOT EXISTS (SELECT 1 FROM history WHERE subject_key = @key)');
   // Rows of the present that pointed to the ended subject's last message: of an ended exec, a placement that is done.
   const dangling = ['execs', 'placements'].map((table) =>
-    sqlite.prepare(`DELETE FROM ${table} WHERE id = (SELECT aggregate_id FROM subjects WHERE key = ?1) AND NOT EXISTS (SELECT 1 FROM history WHERE history.seq = ${table}.seq)`),
+    sqlite.prepare(`DELETE FROM ${table} WHERE id = (SELECT aggregate_id FROM subjects WHERE key = @key) AND NOT EXISTS (SELECT 1 FROM history WHERE history.seq = ${table}.seq)`),
   );
-  const first = sqlite.prepare('UPDATE subjects SET first_seq = (SELECT min(seq) FROM history WHERE subject_key = ?1) WHERE key = ?1');
+  const first = sqlite.prepare('UPDATE subjects SET first_seq = (SELECT min(seq) FROM history WHERE subject_key = @key) WHERE key = @key');
   let deleted = 0;
   for (const { key } of keys) {
-    deleted += superseded.run(key, to).changes;
-    const end = ended.run(key, to).changes;
-    if (end > 0) for (const statement of dangling) statement.run(key);
+    deleted += superseded.run({ key, to }).changes;
+    const end = ended.run({ key, to }).changes;
+    if (end > 0) for (const statement of dangling) statement.run({ key });
     deleted += end;
-    if (empty.run(key).changes === 0) first.run(key);
+    if (empty.run({ key }).changes === 0) first.run({ key });
   }
   sqlite.prepare('UPDATE checkpoint SET pruned_seq = ?, pruned_ms = max(pruned_ms, ?)').run(to, storedAtMs);
   return deleted;

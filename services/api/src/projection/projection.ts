@@ -1,0 +1,357 @@
+// The projection as the rest of the api sees it: questions to it, its sequence, and waiting for it to show something. The writing is done by
+// a thread of its own, which is started again when it dies; here nothing is ever written. See ARCHITECTURE.md, "Projections".
+import type { ProjectionHealth, RebuildProgress } from '@pouch/contracts';
+import type { Container, Placement } from '@pouch/domain';
+import { OperatingError, type Logger } from '@pouch/process';
+import { ProjectionReader, type HistoryReader, type PresentReader, type Retention } from '@pouch/projections';
+import { ProjectionFiles } from './files.ts';
+import type { FromProjector, LogAddress } from './protocol.ts';
+import { ProjectorThread } from './thread.ts';
+import { HistoryTail } from './tail.ts';
+import { ProjectionBehindError, Waiters, WaitTimeoutError, type WaitOptions } from './waiters.ts';
+
+export interface ProjectionOptions {
+  /** Directory of its files; made when it is not there. One process only may use it. */
+  readonly directory: string;
+  readonly log: LogAddress;
+  readonly retention: Retention;
+  readonly logger: Logger;
+  /** Pause before a dead projector thread is started again, doubled at each further death up to 5 s. Default 100 ms. */
+  readonly restartDelayMs?: number;
+}
+
+export interface Committed {
+  /** The projection shows everything up to here. */
+  readonly seq: number;
+  /** Subjects that changed; null: any may have. */
+  readonly subjects: readonly string[] | null;
+}
+
+/** Another rebuild is under way. */
+export class RebuildRunningError extends OperatingError {
+  constructor() {
+    super('conflict', 'the projection is being rebuilt already');
+  }
+}
+
+/** A build: its file, its thread, and how far it has come. */
+interface Build {
+  readonly file: string;
+  thread: ProjectorThread;
+  seq: number;
+  following: boolean;
+}
+
+interface Rebuilding {
+  readonly build: Build;
+  readonly targetSeq: number;
+  readonly startedAtMs: number;
+  readonly done: PromiseWithResolvers<void>;
+  messages: number;
+}
+
+const seqKey = 'seq';
+const containerKey = (id: string) => `container ${id}`;
+/** Deaths in a row without a batch in between, after which the file itself is doubted and built anew. */
+const deathsUntilNewFile = 6;
+
+export class Projection {
+  readonly tail: HistoryTail;
+  readonly #options: ProjectionOptions;
+  readonly #files: ProjectionFiles;
+  readonly #waiters = new Waiters();
+  readonly #listeners = new Set<(committed: Committed) => void>();
+  #reader: ProjectionReader;
+  #build: Build;
+  #rebuilding: Rebuilding | null = null;
+  #state: ProjectionHealth['state'] = 'starting';
+  #logSeq: number | null = null;
+  #error: string | null = null;
+  #restarts = 0;
+  #deaths = 0;
+  #malformed = 0;
+  #unknown = 0;
+  #stopped = false;
+  #restartTimer: NodeJS.Timeout | undefined;
+
+  /** Opens what is there and starts to follow the log. Does not wait for the log: see `whenCurrent`. */
+  static open(options: ProjectionOptions): Projection {
+    return new Projection(options);
+  }
+
+  private constructor(options: ProjectionOptions) {
+    this.#options = options;
+    this.#files = new ProjectionFiles(options.directory);
+    const file = this.#files.open();
+    this.#reader = ProjectionReader.open(file);
+    const checkpoint = this.#reader.checkpoint();
+    this.#malformed = checkpoint?.malformed ?? 0;
+    this.#unknown = checkpoint?.unknown ?? 0;
+    this.tail = new HistoryTail(() => this.history, () => this.seq);
+    this.#build = this.#startBuild(file, checkpoint?.seq ?? 0);
+  }
+
+  /** What is there now. Not to be kept: ask for it each time, a rebuild replaces it. */
+  get present(): PresentReader {
+    return this.#reader.present;
+  }
+
+  /** What happened. Not to be kept either. */
+  get history(): HistoryReader {
+    return this.#reader.history;
+  }
+
+  /** The log's sequence that the answers are of. */
+  get seq(): number {
+    return this.#build.seq;
+  }
+
+  /** Waiters at this moment. */
+  get waiting(): number {
+    return this.#waiters.count;
+  }
+
+  /** Calls `listener` after each batch that became visible; the answer ends that. Listeners must be quick and must not throw. */
+  onCommitted(listener: (committed: Committed) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Until the projection shows `seq`. Rejects with ProjectionBehindError after the time. */
+  async waitForSeq(seq: number, options: WaitOptions): Promise<void> {
+    if (this.seq >= seq) return;
+    await this.#waiters.wait(seqKey, () => (this.seq >= seq ? true : undefined), options, () =>
+      new ProjectionBehindError(`the projection shows the log up to ${this.seq}, ${seq} was asked for${this.#error === null ? '' : `: ${this.#error}`}`),
+    );
+  }
+
+  /**
+   * Until `look` answers other than undefined; it is asked now and whenever a message of the container or its placement became visible.
+   * It sees the last state, `removed` included; null when the history knows no such container (any more). What it throws rejects the wait.
+   * Rejects with WaitTimeoutError after the time.
+   */
+  async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: WaitOptions): Promise<T> {
+    return await this.#waiters.wait(containerKey(containerId), () => look(this.#lastContainer(containerId), this.present.placement(containerId)?.state ?? null), options, () =>
+      new WaitTimeoutError(`container ${containerId.slice(0, 12)} is not there after ${options.timeoutMs} ms`),
+    );
+  }
+
+  /** Until the projection follows the log live. Rejects with ProjectionBehindError after the time, e.g. when the log is away: what is there can be served. */
+  async whenCurrent(options: WaitOptions): Promise<void> {
+    await this.#waiters.wait(seqKey, () => (this.#state === 'following' ? true : undefined), options, () => new ProjectionBehindError(this.#error ?? `the projection is ${this.#state}`));
+  }
+
+  health(): ProjectionHealth {
+    const rebuilding = this.#rebuilding;
+    return {
+      state: this.#state,
+      seq: this.seq,
+      logSeq: this.#logSeq,
+      behind: Math.max(0, (this.#logSeq ?? 0) - this.seq),
+      malformed: this.#malformed,
+      unknown: this.#unknown,
+      restarts: this.#restarts,
+      rebuild: rebuilding === null ? null : { seq: rebuilding.build.seq, targetSeq: rebuilding.targetSeq, startedAtMs: rebuilding.startedAtMs },
+      error: this.#error,
+    };
+  }
+
+  /**
+   * Builds the projection again from the log, beside the old one, which serves until the new one has come as far. Yields how far it is, a few
+   * times a second; the last is `done` or `failed`. Ends early, and leaves the old one, when the reader stops reading. Throws RebuildRunningError.
+   */
+  async *rebuild(): AsyncGenerator<RebuildProgress> {
+    if (this.#rebuilding !== null) throw new RebuildRunningError();
+    const file = this.#files.create();
+    const rebuilding: Rebuilding = { build: this.#startBuild(file, 0), targetSeq: Math.max(this.#logSeq ?? 0, this.seq), startedAtMs: Date.now(), done: Promise.withResolvers(), messages: 0 };
+    this.#rebuilding = rebuilding;
+    const outcome = rebuilding.done.promise.then(() => null, (error: unknown) => (error instanceof Error ? error.message : String(error)));
+    const started = performance.now();
+    const progress = (state: RebuildProgress['state'], error: string | null): RebuildProgress => {
+      const elapsedMs = performance.now() - started;
+      const { messages, targetSeq } = rebuilding;
+      return { state, seq: rebuilding.build.seq, targetSeq, messages, elapsedMs: Math.round(elapsedMs), messagesPerSecond: Math.round((messages * 1000) / Math.max(1, elapsedMs)), error };
+    };
+    try {
+      for (;;) {
+        let timer: NodeJS.Timeout | undefined;
+        const tick = new Promise<'tick'>((resolve) => (timer = setTimeout(() => resolve('tick'), 250)));
+        const result = await Promise.race([outcome, tick]);
+        clearTimeout(timer);
+        if (result === 'tick') {
+          yield progress('rebuilding', null);
+          continue;
+        }
+        yield result === null ? progress('done', null) : progress('failed', result);
+        return;
+      }
+    } finally {
+      if (this.#rebuilding === rebuilding) this.#giveUpRebuild(new Error('whoever asked for it has gone'));
+    }
+  }
+
+  /** Ends the threads; what waits is rejected. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#restartTimer);
+    this.#giveUpRebuild(new Error('the api is closing'));
+    this.#waiters.failAll(new ProjectionBehindError('the api is closing'));
+    this.tail.reset();
+    await this.#build.thread.stop();
+    this.#reader.close();
+  }
+
+  #lastContainer(id: string): Container | null {
+    return (this.present.container(id) ?? this.history.lastContainer(id))?.state ?? null;
+  }
+
+  #startBuild(file: string, seq: number): Build {
+    const build: Build = { file, seq, following: false, thread: this.#startThread(file, () => build) };
+    return build;
+  }
+
+  #startThread(file: string, build: () => Build): ProjectorThread {
+    const { log, retention } = this.#options;
+    return new ProjectorThread({ file, log, retention }, {
+      onMessage: (message) => this.#heard(build(), message),
+      onDeath: (error) => this.#died(build(), error),
+    });
+  }
+
+  #heard(build: Build, message: FromProjector): void {
+    if (this.#stopped) return;
+    if (build === this.#rebuilding?.build) return this.#heardOfRebuild(this.#rebuilding, message);
+    if (build !== this.#build) return;
+    switch (message.type) {
+      case 'committed':
+        this.#deaths = 0;
+        build.seq = message.seq;
+        this.#logSeq = Math.max(this.#logSeq ?? 0, message.seq);
+        this.#tell({ seq: message.seq, subjects: message.subjects });
+        break;
+      case 'following':
+      case 'catching-up':
+        this.#error = null;
+        this.#logSeq = Math.max(message.logSeq, build.seq);
+        this.#setState(message.type);
+        break;
+      case 'log-unavailable':
+        this.#error = message.error;
+        this.#setState('log-unavailable');
+        break;
+      case 'counted':
+        this.#malformed = message.malformed;
+        this.#unknown = message.unknown;
+        break;
+      case 'malformed':
+        this.#options.logger.warn({ seq: message.seq, subject: message.subject, reason: message.reason }, 'a message of the log cannot be read');
+        break;
+      case 'pruned':
+        this.#options.logger.debug({ deleted: message.deleted }, 'history pruned');
+        break;
+      case 'unusable':
+        this.#options.logger.warn({ reason: message.reason }, 'projection does not fit the log and is built again');
+        this.#beginAnew();
+        break;
+    }
+  }
+
+  #setState(state: ProjectionHealth['state']): void {
+    if (this.#state === state) return;
+    this.#options.logger.info({ from: this.#state, to: state, seq: this.seq, logSeq: this.#logSeq, error: this.#error }, 'projection state');
+    this.#state = state;
+    if (state === 'following') this.#waiters.wake(seqKey);
+  }
+
+  #tell(committed: Committed): void {
+    this.#waiters.wake(seqKey);
+    if (committed.subjects === null) this.#waiters.wakeAll();
+    else for (const id of containersIn(committed.subjects)) this.#waiters.wake(containerKey(id));
+    this.tail.committed();
+    for (const listener of this.#listeners) listener(committed);
+  }
+
+  #died(build: Build, error: string): void {
+    if (this.#stopped) return;
+    if (build === this.#rebuilding?.build) return this.#giveUpRebuild(new Error(`its thread ended: ${error}`));
+    if (build !== this.#build) return;
+    this.#deaths += 1;
+    this.#restarts += 1;
+    this.#error = `the projector's thread ended: ${error}`;
+    this.#setState('failed');
+    const delayMs = Math.min(5_000, (this.#options.restartDelayMs ?? 100) * 2 ** (this.#deaths - 1));
+    this.#options.logger.error({ error, deaths: this.#deaths, delayMs }, 'projector thread ended and is started again');
+    this.#restartTimer = setTimeout(() => {
+      if (this.#deaths >= deathsUntilNewFile) {
+        this.#deaths = 0;
+        return this.#beginAnew();
+      }
+      build.thread = this.#startThread(build.file, () => build);
+    }, delayMs);
+  }
+
+  /** The present file is of no use: a new, empty one takes its place at once, and fills. */
+  #beginAnew(): void {
+    const old = this.#build;
+    const file = this.#files.create();
+    this.#files.point(file);
+    const reader = ProjectionReader.open(file);
+    this.#reader.close();
+    this.#reader = reader;
+    this.#build = this.#startBuild(file, 0);
+    this.#setState('catching-up');
+    this.tail.reset();
+    this.#waiters.wakeAll();
+    void old.thread.stop().then(() => this.#files.remove(old.file));
+  }
+
+  #heardOfRebuild(rebuilding: Rebuilding, message: FromProjector): void {
+    const { build } = rebuilding;
+    if (message.type === 'committed') {
+      build.seq = message.seq;
+      rebuilding.messages += message.messages;
+    } else if (message.type === 'following') build.following = true;
+    else if (message.type === 'log-unavailable') return this.#giveUpRebuild(new Error(message.error));
+    else if (message.type === 'unusable') return this.#giveUpRebuild(new Error(message.reason));
+    else if (message.type === 'counted') {
+      this.#malformed = message.malformed;
+      this.#unknown = message.unknown;
+    }
+    if (build.following && build.seq >= this.seq) this.#swap(rebuilding);
+  }
+
+  /** The new build has come as far as the old one: it takes over. */
+  #swap({ build, done }: Rebuilding): void {
+    const old = this.#build;
+    const reader = ProjectionReader.open(build.file);
+    this.#files.point(build.file);
+    this.#reader.close();
+    this.#reader = reader;
+    this.#build = build;
+    this.#rebuilding = null;
+    this.#error = null;
+    this.#setState('following');
+    this.#tell({ seq: build.seq, subjects: null });
+    this.#options.logger.info({ seq: build.seq }, 'projection rebuilt');
+    done.resolve();
+    void old.thread.stop().then(() => this.#files.remove(old.file));
+  }
+
+  #giveUpRebuild(reason: Error): void {
+    const rebuilding = this.#rebuilding;
+    if (rebuilding === null) return;
+    this.#rebuilding = null;
+    rebuilding.done.reject(reason);
+    void rebuilding.build.thread.stop().then(() => this.#files.remove(rebuilding.build.file));
+  }
+}
+
+/** Ids of the containers that subjects speak of: their own and their placements'. */
+function containersIn(subjects: readonly string[]): Set<string> {
+  const ids = new Set<string>();
+  for (const subject of subjects) {
+    if (subject.startsWith('evt.container.') || subject.startsWith('evt.placement.')) ids.add(subject.slice(subject.lastIndexOf('.') + 1));
+  }
+  return ids;
+}

@@ -1,0 +1,33 @@
+// What the projector's thread and the main thread say to each other. Plain data only.
+import type { Retention } from '@pouch/projections';
+
+/** How the thread reaches the log. */
+export interface LogAddress {
+  readonly servers: readonly string[];
+  readonly credentials?: { readonly user?: string; readonly pass?: string; readonly token?: string };
+  readonly replicas?: number;
+}
+
+export interface ProjectorSettings {
+  readonly file: string;
+  readonly log: LogAddress;
+  readonly retention: Retention;
+}
+
+export type FromProjector =
+  /** A batch is committed. `subjects`: those with messages in it; null when there are too many to tell: look at everything. */
+  | { readonly type: 'committed'; readonly seq: number; readonly messages: number; readonly subjects: readonly string[] | null }
+  /** `logSeq`: head of the log when last seen. */
+  | { readonly type: 'following'; readonly logSeq: number }
+  | { readonly type: 'catching-up'; readonly logSeq: number }
+  | { readonly type: 'log-unavailable'; readonly error: string }
+  | { readonly type: 'counted'; readonly malformed: number; readonly unknown: number }
+  | { readonly type: 'malformed'; readonly seq: number; readonly subject: string; readonly reason: string }
+  | { readonly type: 'pruned'; readonly deleted: number }
+  /** The file is not a projection of this log, or is damaged; the thread ends. It is to be built again in a new file. */
+  | { readonly type: 'unusable'; readonly reason: string };
+
+export type ToProjector = { readonly type: 'stop' };
+
+/** More subjects than this are told as null. */
+export const maxToldSubjects = 512;
