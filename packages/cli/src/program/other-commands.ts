@@ -1,0 +1,123 @@
+// Declares the commands about images, the system and the cluster: names, flags, help. What they do stands in ../commands.
+import { Argument, Option } from 'commander';
+import type { PouchCommand } from './pouch-command.ts';
+import { examples, type Runner } from './runner.ts';
+import { list } from './setting-flags.ts';
+
+const format = (what: string) => new Option('--format <format>', what);
+const listFormat = () => format('table, json (an object a line) or a template such as "{{.ID}}"');
+
+export function addImageCommands(program: PouchCommand, { context, does }: Runner): void {
+  const group = (name: string, description: string) => (program.command(name) as PouchCommand).description(description).helpGroup('Images:') as PouchCommand;
+
+  group('images', 'List images')
+    .argument('[name[:tag]]')
+    .addOption(new Option('-a, --all', 'intermediate ones too'))
+    .addOption(list('-f, --filter <key=value>', 'dangling, label, before, since, reference'))
+    .addOption(new Option('-q, --quiet', 'ids only'))
+    .addOption(new Option('--no-trunc', 'whole ids'))
+    .addOption(new Option('--digests', 'digests too'))
+    .addOption(listFormat())
+    .action(does(async (reference: string | undefined, flags: object) => (await import('../commands/images.ts')).images(context, reference, flags)))
+    .addHelpText('after', examples('pouch images', 'pouch images busybox', "pouch images --format '{{.Repository}}:{{.Tag}} {{.Size}}'"));
+
+  group('pull', 'Fetch images from a registry')
+    .argument('<image...>')
+    .addOption(new Option('-q, --quiet', 'no progress'))
+    .addOption(new Option('--platform <os/arch>', 'platform, e.g. linux/arm64'))
+    .action(does(async (references: string[], flags: object) => (await import('../commands/pull.ts')).pull(context, references, flags)))
+    .addHelpText('after', examples('pouch pull busybox', 'pouch pull registry.example.org:5000/team/app:1.2'));
+
+  group('load', 'Load images from an archive (docker or OCI layout)')
+    .addOption(new Option('-i, --input <file>', 'archive, otherwise stdin'))
+    .addOption(new Option('-q, --quiet', 'no progress'))
+    .action(does(async (flags: object) => (await import('../commands/load.ts')).load(context, flags)))
+    .addHelpText('after', examples('pouch load -i app.tar', 'docker save app | pouch load'));
+
+  group('tag', 'Give an image a further name')
+    .argument('<image>')
+    .argument('<new-name[:tag]>')
+    .action(does(async (source: string, target: string) => (await import('../commands/images.ts')).tag(context, source, target)))
+    .addHelpText('after', examples('pouch tag busybox:latest registry.example.org/busybox:1'));
+
+  group('rmi', 'Remove images')
+    .argument('<image...>')
+    .addOption(new Option('-f, --force', 'also where an id has several names'))
+    .addOption(new Option('--no-prune', 'keep parents without a name'))
+    .action(does(async (names: string[], flags: object) => (await import('../commands/images.ts')).rmi(context, names, flags)))
+    .addHelpText('after', examples('pouch rmi busybox:1'));
+
+  group('history', 'Show how an image was made')
+    .argument('<image>')
+    .addOption(new Option('--no-trunc', 'whole ids and commands'))
+    .addOption(new Option('-q, --quiet', 'ids only'))
+    .addOption(listFormat())
+    .action(does(async (name: string, flags: object) => (await import('../commands/images.ts')).history(context, name, flags)))
+    .addHelpText('after', examples('pouch history busybox'));
+}
+
+export function addSystemCommands(program: PouchCommand, { context, does }: Runner): void {
+  const group = (name: string, description: string) => (program.command(name) as PouchCommand).description(description).helpGroup('System:') as PouchCommand;
+
+  group('events', 'Follow what happens, in Docker’s words')
+    .addOption(new Option('--since <time>', 'begin with what happened since a time, or how long ago (10m)'))
+    .addOption(new Option('--until <time>', 'end at a time'))
+    .addOption(list('-f, --filter <key=value>', 'type, event, container, image, label'))
+    .addOption(format('json (an object a line) or a template such as "{{.Type}} {{.Action}}"'))
+    .action(does(async (flags: object) => (await import('../commands/events.ts')).events(context, flags)))
+    .addHelpText('after', examples('pouch events', 'pouch events --since 1h --until 0s', 'pouch events -f type=container -f event=die --format json'));
+
+  group('info', 'What the cluster has')
+    .addOption(format('json or a template such as "{{.DefaultRuntime}}"'))
+    .action(does(async (flags: object) => (await import('../commands/info.ts')).info(context, flags)))
+    .addHelpText('after', examples('pouch info', "pouch info --format '{{json .Runtimes}}'"));
+
+  group('version', 'Versions of this program and of what answers')
+    .addOption(format('json or a template such as "{{.Server.Version}}"'))
+    .action(does(async (flags: object) => (await import('../commands/info.ts')).version(context, flags)))
+    .addHelpText('after', examples('pouch version', "pouch version --format '{{.Server.ApiVersion}}'"));
+
+  group('completion', 'Print a completion script for a shell')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action(does(async (shell: 'bash' | 'zsh' | 'fish') => (await import('../commands/completion.ts')).completion(program, shell)))
+    .addHelpText('after', examples('source <(pouch completion bash)', 'pouch completion zsh > "${fpath[1]}/_pouch"', 'pouch completion fish > ~/.config/fish/completions/pouch.fish'));
+
+  program
+    .command('__complete', { hidden: true })
+    .argument('<kind>')
+    .action(does(async (kind: string) => (await import('../commands/complete-names.ts')).completeNames(context, kind)));
+}
+
+export function addClusterCommands(program: PouchCommand, { context, does }: Runner): void {
+  const cluster = (program.command('cluster') as PouchCommand).description('Hosts, and the log that everything is read from').helpGroup('System:') as PouchCommand;
+  const group = (name: string, description: string) => (cluster.command(name) as PouchCommand).description(description) as PouchCommand;
+
+  group('hosts', 'List the hosts, what they have and what they run')
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/cluster.ts')).hosts(context, flags)))
+    .addHelpText('after', examples('pouch cluster hosts', 'pouch cluster hosts --format json'));
+
+  group('events', 'Follow the log: every decision with its sequence, actor and cause')
+    .addOption(list('--kind <kind>', 'container, placement, host, image or exec'))
+    .addOption(list('--on-host <id>', 'of this host'))
+    .addOption(list('--container <name>', 'of this container, by name or id'))
+    .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))
+    .addOption(list('--actor <actor>', 'wanted by this actor'))
+    .addOption(new Option('--since <time>', 'begin at a time, or how long ago (10m)'))
+    .addOption(new Option('--until <time>', 'end at a time'))
+    .addOption(new Option('--after <sequence>', 'begin after this sequence').argParser(String))
+    .addOption(new Option('--no-follow', 'end after what has happened already'))
+    .addOption(format('json (an object a line) or a template such as "{{.seq}} {{.subject}}"'))
+    .action(does(async (flags: object) => (await import('../commands/cluster-events.ts')).clusterEvents(context, flags)))
+    .addHelpText('after', examples('pouch cluster events', 'pouch cluster events --after 0 --no-follow --format json', 'pouch cluster events --container web --type ContainerExited'));
+
+  group('verify', 'Fold every aggregate again and compare with snapshots and projection; ends with 1 where they differ')
+    .addOption(format('json'))
+    .action(does(async (flags: object) => (await import('../commands/cluster.ts')).verify(context, flags)))
+    .addHelpText('after', examples('pouch cluster verify'));
+
+  group('rebuild', 'Build the projection anew from the log while the old one serves')
+    .addOption(format('json (an object a line)'))
+    .action(does(async (flags: object) => (await import('../commands/cluster.ts')).rebuild(context, flags)))
+    .addHelpText('after', examples('pouch cluster rebuild'));
+}

@@ -1,0 +1,26 @@
+// Passes the signals that the CLI gets on to the container, so that `kill` and ctrl-c on the client mean the container. Sends through a callback.
+import { ApiError } from '../errors.ts';
+
+/** Not forwarded: CHLD, PIPE, URG, WINCH are the client's own; TSTP, TTIN, TTOU stop the client in the shell; KILL and STOP cannot be caught. */
+export const forwardedSignals = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGALRM'] as const;
+
+const enders: Readonly<Partial<Record<string, number>>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
+
+/**
+ * Forwards until the returned function is called. Where a signal that means "end" cannot be delivered because the API is away, the client
+ * itself ends with 128 + its number: a person must always be able to leave.
+ */
+export function forwardSignals(send: (signal: string) => Promise<unknown>): () => void {
+  const handlers = forwardedSignals.map((signal) => [signal, () => {
+    send(signal.slice(3)).catch((error: unknown) => {
+      // The container has ended meanwhile (404, 409): its exit is on the way to us.
+      if (error instanceof ApiError) return;
+      const number = enders[signal];
+      if (number !== undefined) process.exit(128 + number);
+    });
+  }] as const);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  };
+}
