@@ -58,7 +58,7 @@ export class Containers {
     return fromWire(await this.#rpc.unary<{ container: WireContainer }>(`${SERVICE}/Update`, { container: { id, spec }, updateMask: { paths: ['spec'] } }, options));
   }
 
-  /** Fails with `not-found`. containerd does not look whether a task runs: deleting that first is the caller's duty. */
+  /** Fails with `not-found`. containerd does not look whether a task runs: deleting that first is the caller's duty. Its snapshot is then garbage, so a `snapshots.remove` that follows may find it gone. */
   async delete(id: string, options?: CallOptions): Promise<void> {
     await this.#rpc.unary(`${SERVICE}/Delete`, { id }, options);
   }

@@ -27,9 +27,11 @@ const CODES: Readonly<Record<number, ContainerdErrorCode>> = {
   [grpcStatus.UNAUTHENTICATED]: 'unauthenticated',
 };
 
-// What the shims of containerd 1.6 say without a code.
+// What containerd 1.6 and its shims say without a code. The server may notice a call's end before grpc-js does.
 const UNCODED: readonly (readonly [RegExp, ContainerdErrorCode])[] = [
   [/cannot delete a running process/, 'failed-precondition'],
+  [/context deadline exceeded/, 'deadline'],
+  [/context canceled/, 'cancelled'],
   [/process already finished|container not running/, 'not-found'],
 ];
 

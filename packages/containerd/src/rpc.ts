@@ -14,8 +14,8 @@ export type CallOptions = {
   timeoutMs?: number;
 };
 
-/** Deadline of calls that only touch containerd's metadata. */
-export const DEFAULT_TIMEOUT_MS = 10_000;
+/** Deadline of calls that only touch containerd's metadata: long, since garbage collection and a slow disk hold its database up. */
+export const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_MESSAGE_BYTES = 16 << 20; // containerd's own limit
 
 export class Rpc {

@@ -6,6 +6,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImageError, imageUsage, inspectImage, load, unpackImage, type LoadOptions, type LoadProgress } from '@pouch/containerd';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive, imageOf, layerOf, ociLayout, ociManifest, sha256, tarOf, type FixtureImage, type TarFile } from '../../fixtures/images.ts';
+import { removeSnapshot } from './spec.ts';
 
 const LATEST = 'docker.io/library/busybox:latest';
 
@@ -89,7 +90,7 @@ describe('load', { skip: containerdMissing() || busyboxMissing(), timeout: 180_0
     await loadTar(await dockerArchive([busybox]));
     const { chainId } = await inspectImage(containerd.client, LATEST);
     await containerd.client.content.updateLabels(busybox.imageId, { 'containerd.io/gc.ref.snapshot.overlayfs': '' });
-    await containerd.client.snapshots.remove(chainId);
+    await removeSnapshot(containerd.client, chainId);
     assert.equal((await inspectImage(containerd.client, LATEST)).unpacked, false);
     assert.equal(await unpackImage(containerd.client, LATEST), chainId);
     assert.equal((await inspectImage(containerd.client, LATEST)).unpacked, true);
