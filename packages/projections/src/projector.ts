@@ -157,7 +157,8 @@ export class Projector {
   }
 
   #remember(entry: LogEntry, decoded: Decoded, subjectKey: number): void {
-    const { seq, storedAtMs } = entry;
+    const { seq } = entry;
+    const storedAtMs = Math.trunc(entry.storedAtMs);
     const message = bufferOf(entry.payload);
     this.#statements.remember.run(
       decoded.form === 'malformed'

@@ -39,7 +39,7 @@ export function dockerEvents({ message, storedAtMs }: Told, context: EventContex
   return stepsOf(message, context).map((step, index): DockerEvent => {
     const { Type, Action, scope, id, attributes, from } = step;
     const legacy = Type === 'node' ? {} : { status: Action, id, ...(from === undefined ? {} : { from }) };
-    return { ...legacy, Type, Action, Actor: { ID: id, Attributes: attributes }, scope, time: Math.floor(storedAtMs / 1000), timeNano: BigInt(storedAtMs) * 1_000_000n + BigInt(index) * 1_000n };
+    return { ...legacy, Type, Action, Actor: { ID: id, Attributes: attributes }, scope, time: Math.floor(storedAtMs / 1000), timeNano: BigInt(Math.trunc(storedAtMs)) * 1_000_000n + BigInt(index) * 1_000n };
   });
 }
 
