@@ -1,0 +1,71 @@
+// Makes a container be there: image, snapshot, generated files and containerd's record with its spec. It starts nothing.
+import { isContainerdError, type Mount } from '@pouch/containerd';
+import { explainFit, type Container } from '@pouch/domain';
+import { messageOf } from '@pouch/process';
+import type { Rooms } from '../rooms.ts';
+import { ImpossibleError, isPassing } from './failures.ts';
+import { layersOf } from './layered-files.ts';
+import { removeTraces } from './remove.ts';
+
+/** Holds the snapshot while nothing else refers to it; `remove` takes it away by name. */
+const keptLabels = { 'containerd.io/gc.root': 'pouch' };
+
+export async function create(rooms: Rooms, container: Container): Promise<void> {
+  const { id, spec } = container;
+  const { report, logger } = rooms;
+  const misfit = explainMisfit(rooms, container);
+  if (misfit !== null) {
+    void report(id, { type: 'ReportRejected', ...misfit });
+    return;
+  }
+  try {
+    const { chainId } = await rooms.images.ensure(spec.image);
+    await rooms.layout.makeContainer(id);
+    const mounts = await prepareSnapshot(rooms, id, chainId);
+    await rooms.specs.writeFiles(container, null);
+    const made = await rooms.specs.make(container, { layers: layersOf(mounts), network: rooms.specs.networkAtCreate(container) });
+    await makeRecord(rooms, container, made);
+    void report(id, { type: 'ReportCreated' });
+    logger.info({ containerId: id }, 'container created');
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    logger.warn({ containerId: id, err: error }, 'container could not be created');
+    await removeTraces(rooms, id);
+    const code = error instanceof ImpossibleError ? error.code : ((error as { code?: unknown }).code === 'not-found' ? 'not-found' : 'create-failed');
+    void report(id, { type: 'ReportCreateFailed', code, message: messageOf(error) });
+  }
+}
+
+/** The scheduler asked the same before; the host is the one that knows. */
+function explainMisfit({ config, capacity }: Rooms, { spec }: Container): { code: string; message: string } | null {
+  const misfit = explainFit(spec, capacity);
+  if (misfit !== null) return { code: 'no-fit', message: misfit };
+  if (config.runtimes.some(({ name }) => name === spec.runtime)) return null;
+  return { code: 'unknown-runtime', message: `it has no runtime ${JSON.stringify(spec.runtime)}; it has ${config.runtimes.map(({ name }) => name).join(', ')}` };
+}
+
+async function prepareSnapshot({ containerd }: Rooms, id: string, chainId: string): Promise<Mount[]> {
+  try {
+    return await containerd.snapshots.prepare(id, chainId, { labels: keptLabels });
+  } catch (error) {
+    if (!isContainerdError(error, 'already-exists')) throw error;
+    return await containerd.snapshots.mounts(id); // from before a crash
+  }
+}
+
+/** The record stands at once as it will be started, so that a start need not write it again. */
+async function makeRecord(rooms: Rooms, { id, spec }: Container, made: { readonly text: string }): Promise<void> {
+  const { containerd, specs } = rooms;
+  const record = {
+    id, labels: { 'io.pouch.container': id }, image: spec.image.name ?? spec.image.id, runtime: specs.runtime(spec.runtime),
+    spec: specs.any(made.text), snapshotter: containerd.snapshots.snapshotter, snapshotKey: id,
+  };
+  try {
+    await containerd.containers.create(record);
+  } catch (error) {
+    if (!isContainerdError(error, 'already-exists')) throw error;
+    await containerd.containers.delete(id);
+    await containerd.containers.create(record);
+  }
+  specs.written(id, made.text);
+}

@@ -1,0 +1,84 @@
+// Reads files of a root file system from the layers it is made of, without mounting it. It knows whiteouts and symbolic links; a
+// directory that hides the ones below it (opaque) is not told apart, since Node cannot read the attribute that says so.
+import { lstat, open, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Mount } from '@pouch/containerd';
+
+const maxLinks = 40;
+const maxFileBytes = 4 * 2 ** 20;
+
+/** Directories of the layers, the uppermost first; empty for a mount that is not made of directories. */
+export function layersOf(mounts: readonly Mount[]): string[] {
+  const [mount] = mounts;
+  if (mount === undefined) return [];
+  if (mount.type === 'bind') return [mount.source];
+  if (mount.type !== 'overlay') return [];
+  const option = (name: string): string[] => mount.options.filter((text) => text.startsWith(`${name}=`)).map((text) => text.slice(name.length + 1));
+  return [...option('upperdir'), ...option('lowerdir').flatMap((dirs) => dirs.split(':'))];
+}
+
+/** Text of an absolute path inside the layers; null: there is no such regular file. Links are followed inside, never out. */
+export async function readInLayers(layers: readonly string[], path: string): Promise<string | null> {
+  const found = await locate(layers, path);
+  if (found === null) return null;
+  const file = await open(found, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > maxFileBytes) throw new Error(`${path} in the image has ${size} bytes, more than the ${maxFileBytes} that are read`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+async function locate(layers: readonly string[], path: string): Promise<string | null> {
+  let parts = normalise(path.split('/'));
+  for (let links = 0; links <= maxLinks; links++) {
+    let directories = [...layers];
+    let followed = false;
+    for (const [depth, part] of parts.entries()) {
+      const found = await lookUp(directories, part);
+      if (found.link !== null) {
+        const base = found.link.startsWith('/') ? [] : parts.slice(0, depth);
+        parts = normalise([...base, ...found.link.split('/'), ...parts.slice(depth + 1)]);
+        followed = true;
+        break;
+      }
+      if (found.file !== null) return depth === parts.length - 1 ? found.file : null;
+      directories = found.directories;
+      if (directories.length === 0) return null;
+    }
+    if (!followed) return null;
+  }
+  return null;
+}
+
+function normalise(parts: readonly string[]): string[] {
+  const result: string[] = [];
+  for (const part of parts) {
+    if (part === '' || part === '.') continue;
+    if (part === '..') result.pop();
+    else result.push(part);
+  }
+  return result;
+}
+
+async function lookUp(directories: readonly string[], name: string): Promise<{ directories: string[]; file: string | null; link: string | null }> {
+  const merged: string[] = [];
+  for (const directory of directories) {
+    const path = join(directory, name);
+    const status = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+      throw error;
+    });
+    if (status === null) continue;
+    if (status.isDirectory()) {
+      merged.push(path);
+      continue;
+    }
+    if (merged.length > 0) break; // a directory above hides it
+    if (status.isSymbolicLink()) return { directories: [], file: null, link: await readlink(path) };
+    return { directories: [], file: status.isFile() ? path : null, link: null };
+  }
+  return { directories: merged, file: null, link: null };
+}

@@ -1,0 +1,91 @@
+// Where the agent keeps a container's files. Makes paths and the directories of one container; decides nothing.
+import { access, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startDirectory } from '../tasks/observed.ts';
+
+export interface StdioPaths {
+  readonly dir: string;
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Layout {
+  readonly #dataDir: string;
+  readonly #runDir: string;
+
+  constructor({ dataDir, runDir }: { readonly dataDir: string; readonly runDir: string }) {
+    this.#dataDir = dataDir;
+    this.#runDir = runDir;
+  }
+
+  get database(): string {
+    return join(this.#dataDir, 'agent.db');
+  }
+
+  /** What is kept of one container until it is removed. */
+  container(id: string): string {
+    return join(this.#dataDir, 'containers', id);
+  }
+
+  log(id: string): string {
+    return join(this.container(id), 'log');
+  }
+
+  generated(id: string): { readonly hostsPath: string; readonly hostnamePath: string; readonly resolvConfPath: string } {
+    const dir = this.container(id);
+    return { hostsPath: join(dir, 'hosts'), hostnamePath: join(dir, 'hostname'), resolvConfPath: join(dir, 'resolv.conf') };
+  }
+
+  /** FIFOs of all starts and execs of one container. */
+  io(id: string): string {
+    return join(this.#runDir, 'io', id);
+  }
+
+  /** FIFOs of one start: the start's id stands in the path, see `startIdOfStdout`. */
+  startIo(id: string, startId: string): StdioPaths {
+    return stdio(join(this.io(id), startDirectory(startId)));
+  }
+
+  execIo(id: string, execId: string): StdioPaths {
+    return stdio(join(this.io(id), 'exec', execId));
+  }
+
+  /** State directory of an OCI runtime, apart from every other containerd's on this host. */
+  runtimeState(runtime: string): string {
+    return join(this.#runDir, 'runtimes', runtime);
+  }
+
+  async make(): Promise<void> {
+    await mkdir(join(this.#dataDir, 'containers'), { recursive: true, mode: 0o711 });
+    await mkdir(join(this.#runDir, 'io'), { recursive: true, mode: 0o711 });
+  }
+
+  /** 0711: the container's processes reach their generated files whoever they are. */
+  async makeContainer(id: string): Promise<void> {
+    await mkdir(this.log(id), { recursive: true, mode: 0o711 });
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    await Promise.all([rm(this.container(id), { recursive: true, force: true }), this.removeIo(id)]);
+  }
+
+  /** Whether FIFOs of this start are there already. */
+  async leftStart(id: string, startId: string): Promise<boolean> {
+    return await access(this.startIo(id, startId).dir).then(() => true, () => false);
+  }
+
+  async removeIo(id: string): Promise<void> {
+    await rm(this.io(id), { recursive: true, force: true });
+  }
+
+  /** Ids of containers that anything is kept of. */
+  async present(): Promise<string[]> {
+    const [kept, running] = await Promise.all([readdir(join(this.#dataDir, 'containers')), readdir(join(this.#runDir, 'io'))]);
+    return [...new Set([...kept, ...running])];
+  }
+}
+
+function stdio(dir: string): StdioPaths {
+  return { dir, stdin: join(dir, 'stdin'), stdout: join(dir, 'stdout'), stderr: join(dir, 'stderr') };
+}

@@ -1,0 +1,51 @@
+// Takes a container away with all that was made for it. Every part is idempotent, so that a removal cut short is simply done again.
+import { isContainerdError } from '@pouch/containerd';
+import type { Container } from '@pouch/domain';
+import type { Rooms } from '../rooms.ts';
+
+const killWaitMs = 30_000;
+const killTries = 3;
+
+export async function remove(rooms: Rooms, { id }: Container): Promise<void> {
+  await removeTraces(rooms, id);
+  void rooms.report(id, { type: 'ReportRemoved' });
+  rooms.logger.info({ containerId: id }, 'container removed');
+}
+
+/** Ends and removes whatever there is of a container on this host. */
+export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
+  const { containerd, layout, network, specs } = rooms;
+  if (rooms.tasks.get(id) !== null) await removeTask(rooms, id);
+  await Promise.all([
+    network.detach(id),
+    gone(containerd.containers.delete(id)),
+    gone(containerd.snapshots.remove(id)),
+    layout.removeContainer(id),
+  ]);
+  specs.forget(id);
+}
+
+/** Ends a task, if it has not ended, and takes it away. */
+export async function removeTask({ containerd, tasks }: Rooms, id: string): Promise<void> {
+  for (let tried = 0; ; tried++) {
+    try {
+      await gone(containerd.tasks.delete(id));
+      break;
+    } catch (error) {
+      // Still running.
+      if (tried >= killTries || !isContainerdError(error, 'failed-precondition', 'unknown')) throw error;
+      await gone(containerd.tasks.kill(id, 9, { all: true }));
+      await gone(containerd.tasks.wait(id, { timeoutMs: killWaitMs }));
+    }
+  }
+  tasks.drop(id);
+}
+
+/** What is not there need not be removed. */
+export async function gone(removal: Promise<unknown>): Promise<void> {
+  try {
+    await removal;
+  } catch (error) {
+    if (!isContainerdError(error, 'not-found')) throw error;
+  }
+}

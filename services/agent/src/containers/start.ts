@@ -1,0 +1,119 @@
+// Starts a container: files, network, spec, stdio, task. A start has an id that stands in the task itself, so whatever moment the agent
+// dies at, the next one sees whether it was done.
+import { isContainerdError } from '@pouch/containerd';
+import type { Container, NetworkAttachment } from '@pouch/domain';
+import { noNetwork, type Rooms } from '../rooms.ts';
+import { ImpossibleError, isPassing, startFailure } from './failures.ts';
+import { layersOf } from './layered-files.ts';
+import { removeTask } from './remove.ts';
+import type { NetworkOfSpec } from './spec-maker.ts';
+import { prepareStdio } from './stdio.ts';
+
+export interface StartOf {
+  readonly startId: string;
+  readonly byPolicy: boolean;
+}
+
+export async function start(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
+  await rooms.starts.during(container.id, which.startId, async () => {
+    try {
+      await makeTask(rooms, container, which.startId);
+      await run(rooms, container, which);
+    } catch (error) {
+      await startFailed(rooms, container, which, error);
+    }
+  });
+}
+
+/** Goes on with a start whose task was there when the agent came back. */
+export async function adopt(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
+  await rooms.starts.during(container.id, which.startId, async () => {
+    try {
+      await run(rooms, container, which);
+    } catch (error) {
+      await startFailed(rooms, container, which, error);
+    }
+  });
+}
+
+async function makeTask(rooms: Rooms, container: Container, startId: string): Promise<void> {
+  const { containerd, tasks, layout, specs, store, now } = rooms;
+  const { id } = container;
+  if (container.spec.openStdin && (await layout.leftStart(id, startId))) {
+    // The agent died in this very start: its task may have come to be since, and then it holds these FIFOs.
+    await tasks.refresh(id);
+    if (tasks.get(id) !== null) return;
+    await layout.removeIo(id);
+  }
+  const [{ network, attachment }, mounts] = await Promise.all([attach(rooms, container), containerd.snapshots.mounts(id)]);
+  store.saveRun({ containerId: id, startId, startedAtMs: now(), network: attachment });
+  const [made, stdio] = await Promise.all([
+    specs.writeFiles(container, attachment).then(() => specs.make(container, { layers: layersOf(mounts), network })),
+    prepareStdio(layout, rooms.sys, container, startId),
+  ]);
+  await specs.ensureWritten(id, made.text);
+  const { pid } = await containerd.tasks.create({ containerId: id, rootfs: mounts, ...stdio });
+  tasks.set(id, { startId, pid, status: 'created', exit: null, oomKilled: false });
+}
+
+/** Starts the task, if that is still to be done, and reports the run. */
+async function run({ containerd, tasks, store, report, logger, now }: Rooms, { id }: Container, { startId, byPolicy }: StartOf): Promise<void> {
+  const saved = store.run(id);
+  const known = saved?.startId === startId ? saved : null;
+  let startedAtMs = known?.startedAtMs ?? now();
+  if (tasks.get(id)?.status === 'created') {
+    startedAtMs = now(); // before the call, so that no run ends before it began
+    const { pid } = await containerd.tasks.start(id);
+    tasks.update(id, { status: 'running', pid });
+  }
+  const pid = tasks.get(id)?.pid ?? 0;
+  void report(id, { type: 'ReportStarted', byPolicy, run: { startId, startedAtMs, pid, network: known?.network ?? noNetwork } });
+  logger.info({ containerId: id, startId, pid, byPolicy }, 'container started');
+}
+
+async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf, error: unknown): Promise<void> {
+  // Not known whether it was done, or done before a crash: the task itself tells, and the start goes on from there.
+  if (isPassing(error) || isContainerdError(error, 'already-exists')) {
+    await rooms.tasks.refresh(id);
+    throw error;
+  }
+  const { exitCode, code, message } = startFailure(error);
+  rooms.logger.warn({ containerId: id, startId, exitCode, err: error }, 'container could not be started');
+  await Promise.all([removeTask(rooms, id), rooms.network.detach(id)]);
+  await rooms.layout.removeIo(id);
+  void rooms.report(id, { type: 'ReportStartFailed', startId, exitCode, code, message });
+}
+
+async function attach(rooms: Rooms, container: Container): Promise<{ network: NetworkOfSpec; attachment: NetworkAttachment }> {
+  const mode = container.spec.network;
+  switch (mode.mode) {
+    case 'none':
+      return { network: { kind: 'new' }, attachment: noNetwork };
+    case 'host':
+      return { network: { kind: 'host' }, attachment: noNetwork };
+    case 'container':
+      return { network: ofOther(rooms, mode.containerId), attachment: noNetwork };
+    case 'bridge': {
+      const { netnsPath, attachment } = await rooms.network.attach(container);
+      return { network: netnsPath === null ? { kind: 'new' } : { kind: 'prepared', path: netnsPath }, attachment };
+    }
+  }
+}
+
+/** The namespace of another container's first process; it lives on as long as either of them. */
+function ofOther({ tasks, book }: Rooms, otherId: string): NetworkOfSpec {
+  const other = tasks.get(otherId);
+  if (other === null || other.status === 'stopped' || other.pid === 0) {
+    const known = book.local(otherId);
+    if (known === null || known.status === 'removed') throw new ImpossibleError('not-found', `no such container on this host: ${otherId.slice(0, 12)}, whose network was to be joined`);
+    throw new ImpossibleError('conflict', `cannot join network of a non running container: ${otherId}`);
+  }
+  return { kind: 'container', path: `/proc/${other.pid}/ns/net` };
+}
+
+/** What an ended or vanished task leaves: its record in containerd, its network, its FIFOs. */
+export async function clearRun(rooms: Rooms, container: Container): Promise<void> {
+  const detached = container.spec.network.mode === 'bridge' ? rooms.network.detach(container.id) : Promise.resolve();
+  await Promise.all([removeTask(rooms, container.id), detached]);
+  if (container.spec.openStdin) await rooms.layout.removeIo(container.id);
+}

@@ -1,0 +1,259 @@
+// Further processes in running containers: start, stdio, end. An exec goes on without its client and dies with its container; while
+// the agent is down its output waits in the FIFOs, its end is told afterwards.
+import { mkdir, rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
+import { ContainerdError, isContainerdError } from '@pouch/containerd';
+import { execSubject, type HostPipes } from '@pouch/contracts';
+import type { Container, ExecId } from '@pouch/domain';
+import { messageOf, OperatingError } from '@pouch/process';
+import { startFailure } from '../containers/failures.ts';
+import { makeFifos } from '../containers/stdio.ts';
+import type { StdioPaths } from '../containers/layout.ts';
+import type { Rooms } from '../rooms.ts';
+import { frame, write } from '../streams/frames.ts';
+import { openFifoWriter, pumpInput } from '../streams/stdin.ts';
+import { FifoReader } from './fifo-reader.ts';
+
+type ExecParams = HostPipes['exec.start']['params'];
+type ExecTrailer = HostPipes['exec.start']['trailer'];
+
+const maxLiveExecs = 1_024;
+/** Docker's: output of children that outlive the exec's process is not waited for longer. */
+const drainMs = 2_000;
+/** Exit code of a process whose end nobody saw. */
+const unseenExit = 255;
+
+export class Execs {
+  readonly #rooms: Rooms;
+  readonly #live = new Set<string>();
+
+  constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+  }
+
+  /** Starts an exec and carries its stdio until it has ended; the client's end (`signal`) does not end it. */
+  async start(params: ExecParams, client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
+    const { containerId, execId } = params;
+    const container = this.#running(containerId);
+    if (this.#live.size >= maxLiveExecs) throw new OperatingError('unavailable', `${maxLiveExecs} execs run on this host: no more are taken`);
+    if (this.#live.has(execId)) throw new OperatingError('conflict', `exec ${execId} has been started already`);
+    this.#live.add(execId);
+    const live = new LiveExec(this.#rooms, params, container);
+    try {
+      await live.prepare();
+    } catch (error) {
+      this.#live.delete(execId);
+      await live.dispose();
+      throw error;
+    }
+    const ended = live.run(client, signal).finally(() => this.#live.delete(execId));
+    if (!params.detach) return await ended;
+    ended.catch((error: unknown) => this.#rooms.logger.error({ containerId, execId, err: error }, 'a detached exec failed'));
+    return await Promise.race([live.started, ended]);
+  }
+
+  /** Takes up execs that an earlier life of the agent started: waits for their ends and tells them. */
+  resume(): void {
+    for (const { execId, containerId } of this.#rooms.store.execs()) {
+      if (this.#live.has(execId)) continue;
+      this.#live.add(execId);
+      void this.#resume(containerId, execId).finally(() => this.#live.delete(execId));
+    }
+  }
+
+  async #resume(containerId: string, execId: string): Promise<void> {
+    const { logger, layout } = this.#rooms;
+    const paths = layout.execIo(containerId, execId);
+    // Its output has no reader any more; it is read into nothing, so that the process does not stand still.
+    const readers = await Promise.all([paths.stdout, paths.stderr].map((path) => FifoReader.open(path).catch(() => null)));
+    for (const reader of readers) {
+      reader?.socket.resume();
+      reader?.release();
+    }
+    try {
+      await endOf(this.#rooms, containerId, execId);
+    } catch (error) {
+      logger.warn({ containerId, execId, err: error }, 'the end of an exec could not be seen');
+    } finally {
+      for (const reader of readers) reader?.close();
+      await rm(paths.dir, { recursive: true, force: true });
+    }
+  }
+
+  #running(id: string): Container {
+    const container = this.#rooms.book.local(id);
+    if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
+    if (container.status === 'paused') throw new OperatingError('conflict', `Container ${container.name} is paused, unpause the container before exec`);
+    if (container.status !== 'running') throw new OperatingError('not-running', `Container ${id} is not running`);
+    return container;
+  }
+}
+
+/** Waits for the end of an exec, reports it and takes it away in containerd. */
+async function endOf(rooms: Rooms, containerId: string, execId: string): Promise<{ exitCode: number; told: Promise<number | null> }> {
+  const { containerd, outbox, store, config } = rooms;
+  let exitCode = unseenExit;
+  let error: string | null = null;
+  try {
+    ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
+  } catch (cause) {
+    if (!isContainerdError(cause, 'not-found')) {
+      // containerd was restarted: ask again once it is there, else the end was not seen.
+      try {
+        await containerd.waitForReady();
+        ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
+      } catch (again) {
+        error = messageOf(again);
+      }
+    } else if (rooms.tasks.get(containerId)?.status !== 'running') {
+      exitCode = 137; // it died with its container
+    }
+  }
+  const told = outbox.add({ kind: 'exec', subject: execSubject(config.hostId, execId as ExecId), command: { type: 'ReportExecExited', exitCode, error } });
+  store.dropExec(execId);
+  containerd.tasks.deleteProcess(containerId, execId).catch((cause: unknown) => {
+    if (!isContainerdError(cause, 'not-found')) rooms.logger.warn({ containerId, execId, err: cause }, 'an ended exec could not be removed');
+  });
+  return { exitCode, told };
+}
+
+/** One exec that this agent started. */
+class LiveExec {
+  readonly #rooms: Rooms;
+  readonly #params: ExecParams;
+  readonly #container: Container;
+  readonly #paths: StdioPaths;
+  readonly #started = Promise.withResolvers<ExecTrailer>();
+  #stdout: FifoReader | null = null;
+  #stderr: FifoReader | null = null;
+  #process: object = {};
+
+  constructor(rooms: Rooms, params: ExecParams, container: Container) {
+    this.#rooms = rooms;
+    this.#params = params;
+    this.#container = container;
+    this.#paths = rooms.layout.execIo(container.id, params.execId);
+  }
+
+  /** Settles when the process runs, for a detached client. */
+  get started(): Promise<ExecTrailer> {
+    return this.#started.promise;
+  }
+
+  /** FIFOs and the process's settings; what is wrong with these is told to the client before anything is started. */
+  async prepare(): Promise<void> {
+    const { spec, consoleSize } = this.#params;
+    const { stdin, stdout, stderr, dir } = this.#paths;
+    const [process] = await Promise.all([
+      this.#rooms.specs.process(this.#container, spec, consoleSize),
+      mkdir(dir, { recursive: true, mode: 0o700 }).then(() => makeFifos(this.#rooms.sys, [...(this.#hasInput() ? [stdin] : []), stdout, ...(spec.tty ? [] : [stderr])])),
+    ]);
+    this.#process = process;
+    this.#stdout = await FifoReader.open(stdout);
+    if (!spec.tty) this.#stderr = await FifoReader.open(stderr);
+  }
+
+  async run(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
+    const { containerId, execId, spec } = this.#params;
+    const { containerd, logger, outbox, config } = this.#rooms;
+    const subject = execSubject(config.hostId, execId as ExecId);
+    try {
+      this.#rooms.store.saveExec({ execId, containerId });
+      const { stdin, stdout, stderr } = this.#paths;
+      const stdio = { ...(this.#hasInput() ? { stdin } : {}), stdout, ...(spec.tty ? { terminal: true } : { stderr }) };
+      await containerd.tasks.exec({ containerId, execId, process: this.#process, ...stdio });
+      const { pid } = await containerd.tasks.startExec(containerId, execId);
+      const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecStarted', pid } });
+      logger.info({ containerId, execId, pid }, 'exec started');
+      void outbox.seqUnlessAway(told).then((seq) => this.#started.resolve({ exitCode: null, seq }));
+      this.#stdout?.release();
+      this.#stderr?.release();
+      return await this.#carry(client, signal);
+    } catch (error) {
+      return await this.#failed(error, subject, client, signal);
+    } finally {
+      await this.dispose();
+    }
+  }
+
+  async dispose(): Promise<void> {
+    this.#stdout?.close();
+    this.#stderr?.close();
+    await rm(this.#paths.dir, { recursive: true, force: true });
+  }
+
+  #hasInput(): boolean {
+    return this.#params.spec.attach.stdin && !this.#params.detach;
+  }
+
+  async #carry(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
+    const { containerId, execId, spec, consoleSize, detach } = this.#params;
+    const { containerd, logger } = this.#rooms;
+    const over = new AbortController();
+    if (spec.tty && consoleSize !== null) {
+      containerd.tasks.resizePty(containerId, { width: consoleSize.columns, height: consoleSize.rows }, { execId }).catch((error: unknown) => logger.debug({ execId, err: error }, 'resize failed'));
+    }
+    const input = this.#hasInput() ? this.#carryInput(client, AbortSignal.any([signal, over.signal])) : Promise.resolve();
+    if (!this.#hasInput()) client.resume();
+    const outputs = [
+      this.#carryOutput(this.#stdout, 'stdout', spec.attach.stdout && !detach, client, signal),
+      this.#carryOutput(this.#stderr, 'stderr', spec.attach.stderr && !detach, client, signal),
+    ];
+    const { exitCode, told } = await endOf(this.#rooms, containerId, execId);
+    over.abort();
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([Promise.all(outputs), new Promise((resolve) => { timer = setTimeout(resolve, drainMs); })]);
+    clearTimeout(timer);
+    await input;
+    logger.info({ containerId, execId, exitCode }, 'exec exited');
+    return { exitCode, seq: await this.#rooms.outbox.seqUnlessAway(told) };
+  }
+
+  /** Copies to the client while it is there, into nothing afterwards, until the FIFO ends. */
+  async #carryOutput(reader: FifoReader | null, stream: 'stdout' | 'stderr', wanted: boolean, client: Duplex, signal: AbortSignal): Promise<void> {
+    if (reader === null) return;
+    let listening = wanted;
+    try {
+      for await (const chunk of reader.socket as AsyncIterable<Buffer>) {
+        if (!listening || signal.aborted) continue;
+        try {
+          await write(client, frame(stream, chunk, this.#params.spec.tty), signal);
+        } catch {
+          listening = false; // the client has gone; the process has not
+        }
+      }
+    } catch (error) {
+      // Closed by us while children of the ended process still held it open.
+      this.#rooms.logger.debug({ execId: this.#params.execId, err: error }, 'output of an exec was cut');
+    }
+  }
+
+  async #carryInput(client: Duplex, signal: AbortSignal): Promise<void> {
+    const { containerId, execId, spec } = this.#params;
+    try {
+      const fifo = await openFifoWriter(this.#paths.stdin);
+      await pumpInput(client, fifo, signal);
+      if (!spec.tty) await this.#rooms.containerd.tasks.closeStdin(containerId, { execId });
+    } catch (error) {
+      if (!isContainerdError(error, 'not-found')) this.#rooms.logger.debug({ execId, err: error }, 'input of an exec ended');
+    }
+  }
+
+  /** The process could not be started: Docker tells the client in the stream, and as an exit code. */
+  async #failed(error: unknown, subject: string, client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
+    const { execId, containerId, spec, detach } = this.#params;
+    const { outbox, store, containerd, logger } = this.#rooms;
+    const detail = error instanceof ContainerdError ? error.detail : messageOf(error);
+    const { exitCode } = startFailure(error);
+    logger.warn({ containerId, execId, exitCode, err: error }, 'exec could not be started');
+    store.dropExec(execId);
+    const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecExited', exitCode, error: detail } });
+    containerd.tasks.deleteProcess(containerId, execId).catch(() => { /* most often it was never added */ });
+    const seq = await this.#rooms.outbox.seqUnlessAway(told);
+    this.#started.reject(new OperatingError('bad-parameter', detail));
+    this.#started.promise.catch(() => undefined); // nobody waits for it unless detached
+    if (detach) throw new OperatingError('bad-parameter', detail);
+    await write(client, frame('stderr', Buffer.from(`${detail}\r\n`), spec.tty), signal).catch(() => { /* the client has gone */ });
+    return { exitCode, seq };
+  }
+}

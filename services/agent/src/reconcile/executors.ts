@@ -1,0 +1,33 @@
+// The table of what each step does. It plans nothing.
+import type { Container } from '@pouch/domain';
+import { create } from '../containers/create.ts';
+import { pause, signal, unpause } from '../containers/control.ts';
+import { finish, lost } from '../containers/finish.ts';
+import { remove, removeTask } from '../containers/remove.ts';
+import { adopt, start } from '../containers/start.ts';
+import type { Rooms } from '../rooms.ts';
+import type { Step } from './plan.ts';
+
+export type Executors = { readonly [T in Step['type']]: (rooms: Rooms, container: Container, step: Extract<Step, { type: T }>) => Promise<void> };
+
+const executors: Executors = {
+  'create': create,
+  'start': start,
+  'adopt': adopt,
+  'finish': finish,
+  'lost': lost,
+  'discard': async (rooms, { id }) => {
+    rooms.logger.warn({ containerId: id }, 'a task that stands for no state of the container is removed');
+    await removeTask(rooms, id);
+  },
+  'signal': signal,
+  'pause': pause,
+  'unpause': unpause,
+  'cancel-restart': async ({ report }, { id }) => { void report(id, { type: 'ReportRestartCancelled' }); },
+  'refuse': async ({ report }, { id }, { commandId, code, message }) => { void report(id, { type: 'ReportRequestFailed', commandId, code, message }); },
+  'remove': remove,
+};
+
+export function execute<T extends Step['type']>(rooms: Rooms, container: Container, step: Extract<Step, { type: T }>): Promise<void> {
+  return (executors[step.type as T] as Executors[T])(rooms, container, step);
+}

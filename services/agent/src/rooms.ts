@@ -1,0 +1,58 @@
+// What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
+import type { Containerd } from '@pouch/containerd';
+import type { HostCallName, HostCalls, HostPipeName } from '@pouch/contracts';
+import type { Capacity, Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
+import type { SysHelper } from '@pouch/native';
+import type { Logger } from '@pouch/process';
+import type { AgentConfig } from './config.ts';
+import type { Layout } from './containers/layout.ts';
+import type { Starts } from './containers/starts.ts';
+import type { SpecMaker } from './containers/spec-maker.ts';
+import type { Book } from './reports/book.ts';
+import type { Outbox } from './reports/outbox.ts';
+import type { Store } from './store/store.ts';
+import type { Attempts } from './reconcile/attempts.ts';
+import type { Tasks } from './tasks/tasks.ts';
+
+/** The images of this host. `ensure` fails with an error whose `code` is `not-found` where the host does not have the image. */
+export interface ImagesRoom {
+  ensure(pin: ImagePin): Promise<{ readonly chainId: string }>;
+}
+
+/** The networks of this host. Both are idempotent. */
+export interface NetworkRoom {
+  attach(container: Container): Promise<{ readonly netnsPath: string | null; readonly attachment: NetworkAttachment }>;
+  detach(containerId: string): Promise<void>;
+  /** Takes away what belongs to no container among `known`. */
+  cleanupOrphans(known: ReadonlySet<string>): Promise<void>;
+}
+
+/** Everything an executor may use. */
+export interface Rooms {
+  readonly config: AgentConfig;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly capacity: Capacity;
+  readonly containerd: Containerd;
+  readonly sys: SysHelper;
+  readonly store: Store;
+  readonly outbox: Outbox;
+  readonly book: Book;
+  readonly tasks: Tasks;
+  readonly layout: Layout;
+  readonly starts: Starts;
+  readonly attempts: Attempts;
+  readonly specs: SpecMaker;
+  readonly images: ImagesRoom;
+  readonly network: NetworkRoom;
+  /** Set while the host is being shut down: exits are told as such and nothing is started. */
+  readonly shutdown: { active: boolean };
+  /** Reports what was observed of a container; durable when it returns. The promise is the log's answer and need not be awaited. */
+  readonly report: (containerId: string, command: ContainerCommand) => Promise<number | null>;
+}
+
+/** Handlers of calls and pipes that one room serves. */
+export type CallHandlers = { [N in HostCallName]?: (params: HostCalls[N]['params']) => Promise<HostCalls[N]['result']> };
+export type PipeName = HostPipeName;
+
+export const noNetwork: NetworkAttachment = { ipAddress: null, prefixLength: null, gateway: null, macAddress: null, ports: [] };

@@ -1,0 +1,149 @@
+// The agent's own SQLite file: what must survive a kill -9 of the agent and is not in the log yet, or is needed while the log is away.
+// It holds no truth of its own: everything in it is either on its way to the log or a copy from it.
+import Database from 'better-sqlite3';
+import type { Container, NetworkAttachment } from '@pouch/domain';
+
+/** A report that is not acknowledged by the log yet. `subject` is its aggregate's; reports of one subject go in the order of `position`. */
+export interface OutboxRow {
+  readonly position: number;
+  readonly id: string;
+  readonly kind: 'container' | 'exec';
+  readonly subject: string;
+  /** The domain's command, as JSON. */
+  readonly command: string;
+  /** Agent's clock when it was observed, in ms since 1970. */
+  readonly atMs: number;
+}
+
+/** The last state of a container that the log told. */
+export interface HeadRow {
+  readonly containerId: string;
+  readonly seq: number;
+  readonly snapshot: Container;
+}
+
+/** What a start was given, kept until its container is removed or started anew. */
+export interface RunRow {
+  readonly containerId: string;
+  readonly startId: string;
+  readonly startedAtMs: number;
+  readonly network: NetworkAttachment;
+}
+
+/** An exec that was started and whose end has not been reported. */
+export interface ExecRow {
+  readonly execId: string;
+  readonly containerId: string;
+}
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, subject TEXT NOT NULL, command TEXT NOT NULL, at_ms INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS heads (container_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, snapshot TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS attempts (container_id TEXT NOT NULL, command_id TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (container_id, command_id)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS runs (container_id TEXT PRIMARY KEY, start_id TEXT NOT NULL, started_at_ms INTEGER NOT NULL, network TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS execs (exec_id TEXT PRIMARY KEY, container_id TEXT NOT NULL) WITHOUT ROWID;
+`;
+
+/** Version of `schema`, in the file's user_version. */
+const schemaVersion = 1;
+
+/** Opens the file, makes the tables where they are missing. WAL with synchronous=NORMAL: kill -9 loses nothing, a power cut may lose the last reports (their containers end with it anyway). */
+export class Store {
+  readonly #db: Database.Database;
+  readonly #statements;
+
+  constructor(path: string) {
+    const db = new Database(path);
+    db.pragma('locking_mode = EXCLUSIVE'); // two agents on one directory would do everything twice
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = NORMAL');
+    const version = db.pragma('user_version', { simple: true }) as number;
+    if (version > schemaVersion) throw new Error(`${path} was written by a newer agent (schema ${version}, this one knows ${schemaVersion})`);
+    db.exec(schema);
+    db.pragma(`user_version = ${schemaVersion}`);
+    this.#db = db;
+    this.#statements = {
+      enqueue: db.prepare('INSERT OR IGNORE INTO outbox (id, kind, subject, command, at_ms) VALUES (?, ?, ?, ?, ?)'),
+      dequeue: db.prepare('DELETE FROM outbox WHERE id = ?'),
+      outbox: db.prepare('SELECT position, id, kind, subject, command, at_ms AS atMs FROM outbox ORDER BY position'),
+      saveHead: db.prepare('INSERT INTO heads VALUES (?, ?, ?) ON CONFLICT (container_id) DO UPDATE SET seq = excluded.seq, snapshot = excluded.snapshot'),
+      dropHead: db.prepare('DELETE FROM heads WHERE container_id = ?'),
+      heads: db.prepare('SELECT container_id AS containerId, seq, snapshot FROM heads'),
+      attempt: db.prepare('INSERT OR IGNORE INTO attempts VALUES (?, ?, ?)'),
+      attempts: db.prepare('SELECT container_id AS containerId, command_id AS commandId, at_ms AS atMs FROM attempts'),
+      dropAttempts: db.prepare('DELETE FROM attempts WHERE container_id = ?'),
+      saveRun: db.prepare('INSERT INTO runs VALUES (?, ?, ?, ?) ON CONFLICT (container_id) DO UPDATE SET start_id = excluded.start_id, started_at_ms = excluded.started_at_ms, network = excluded.network'),
+      run: db.prepare('SELECT container_id AS containerId, start_id AS startId, started_at_ms AS startedAtMs, network FROM runs WHERE container_id = ?'),
+      dropRun: db.prepare('DELETE FROM runs WHERE container_id = ?'),
+      saveExec: db.prepare('INSERT OR IGNORE INTO execs VALUES (?, ?)'),
+      dropExec: db.prepare('DELETE FROM execs WHERE exec_id = ?'),
+      execs: db.prepare('SELECT exec_id AS execId, container_id AS containerId FROM execs'),
+    };
+  }
+
+  enqueue(row: Omit<OutboxRow, 'position'>): void {
+    this.#statements.enqueue.run(row.id, row.kind, row.subject, row.command, row.atMs);
+  }
+
+  dequeue(ids: readonly string[]): void {
+    for (const id of ids) this.#statements.dequeue.run(id);
+  }
+
+  outbox(): OutboxRow[] {
+    return this.#statements.outbox.all() as OutboxRow[];
+  }
+
+  saveHead({ containerId, seq, snapshot }: HeadRow): void {
+    this.#statements.saveHead.run(containerId, seq, JSON.stringify(snapshot));
+  }
+
+  heads(): HeadRow[] {
+    const rows = this.#statements.heads.all() as { containerId: string; seq: number; snapshot: string }[];
+    return rows.map(({ containerId, seq, snapshot }) => ({ containerId, seq, snapshot: JSON.parse(snapshot) as Container }));
+  }
+
+  /** Notes that something is about to be done for a command, so that it is not done twice. */
+  attempt(containerId: string, commandId: string, atMs: number): void {
+    this.#statements.attempt.run(containerId, commandId, atMs);
+  }
+
+  attempts(): { containerId: string; commandId: string; atMs: number }[] {
+    return this.#statements.attempts.all() as { containerId: string; commandId: string; atMs: number }[];
+  }
+
+  dropAttempts(containerId: string): void {
+    this.#statements.dropAttempts.run(containerId);
+  }
+
+  saveRun(run: RunRow): void {
+    this.#statements.saveRun.run(run.containerId, run.startId, run.startedAtMs, JSON.stringify(run.network));
+  }
+
+  run(containerId: string): RunRow | null {
+    const row = this.#statements.run.get(containerId) as (Omit<RunRow, 'network'> & { network: string }) | undefined;
+    return row === undefined ? null : { ...row, network: JSON.parse(row.network) as NetworkAttachment };
+  }
+
+  saveExec({ execId, containerId }: ExecRow): void {
+    this.#statements.saveExec.run(execId, containerId);
+  }
+
+  dropExec(execId: string): void {
+    this.#statements.dropExec.run(execId);
+  }
+
+  execs(): ExecRow[] {
+    return this.#statements.execs.all() as ExecRow[];
+  }
+
+  /** Forgets all about a container but its reports, which still have to reach the log. */
+  forget(containerId: string): void {
+    this.#statements.dropHead.run(containerId);
+    this.#statements.dropAttempts.run(containerId);
+    this.#statements.dropRun.run(containerId);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
