@@ -15,6 +15,7 @@ export { protoAny, runcOptionsAny, runtimeSpecAny, type Any, type RuncOptions } 
 export { ImageError, type ImageErrorCode } from './image/image-error.ts';
 export { imageUsage, inspectImage, unpackImage, type ImageDetails } from './image/inspect.ts';
 export { chainIds, digestOf, parsePlatform, platformText, type ImageConfig, type Platform } from './image/manifest.ts';
+export { nameImage, type NameRequest } from './image/naming.ts';
 export { pull, shortDigest, type PulledImage, type PullOptions, type PullProgress } from './image/pull.ts';
 export { familiarName, isDigest, parseReference, type Reference } from './image/reference.ts';
 export type { Credentials, RegistryConfig } from './registry/endpoints.ts';

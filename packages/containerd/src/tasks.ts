@@ -73,7 +73,8 @@ export class Tasks {
 
   /** Asks the shim. Fails with `not-found`. */
   async get(containerId: string, { execId = '', ...options }: { execId?: string } & CallOptions = {}): Promise<TaskProcess> {
-    return fromWire((await this.#rpc.unary<{ process: WireProcess }>(`${SERVICE}/Get`, { containerId, execId }, options, CONTROL_TIMEOUT_MS)).process);
+    const { process } = await this.#rpc.unary<{ process: WireProcess }>(`${SERVICE}/Get`, { containerId, execId }, options, CONTROL_TIMEOUT_MS);
+    return { ...fromWire(process), containerId, execId }; // containerd 1.6 puts either into `id` and leaves `container_id` empty
   }
 
   async list(options?: CallOptions): Promise<TaskProcess[]> {
@@ -120,7 +121,7 @@ function exitOf(exit: WireExit & { pid: number }): TaskExit & { pid: number } {
   return { pid: exit.pid, exitStatus: exit.exitStatus, exitedAt: timestampText(exit.exitedAt) };
 }
 
-// With containerd 1.6 `tasks.Get` and `tasks.List` put the container's id into `id` and leave `container_id` empty for a first process.
+// A list holds first processes only; containerd 1.6 puts the container's id into `id` and leaves `container_id` empty.
 function fromWire({ containerId, id, exitedAt, ...rest }: WireProcess): TaskProcess {
   const container = containerId === '' ? id : containerId;
   return { ...rest, containerId: container, execId: id === container ? '' : id, exitedAt: timestampText(exitedAt) };

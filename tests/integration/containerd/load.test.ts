@@ -65,6 +65,7 @@ describe('load', { skip: containerdMissing() || busyboxMissing(), timeout: 180_0
     assert.deepEqual(usage.layers.map(({ chainId }) => chainId), [busybox.layers[0]!.diffId, loaded[1]!.chainId]);
     assert.ok(usage.layers.every(({ snapshotBytes }) => snapshotBytes! > 0));
 
+    await containerd.client.images.delete(LATEST, { sync: true });
     const [unnamed] = await loadTar(await dockerArchive([busybox], { tagged: false }));
     assert.deepEqual([unnamed?.reference, unnamed?.recordName], [null, busybox.imageId]);
     assert.equal((await inspectImage(containerd.client, busybox.imageId)).imageId, busybox.imageId);

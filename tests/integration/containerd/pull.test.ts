@@ -58,17 +58,23 @@ describe('pull', { skip: containerdMissing() || busyboxMissing(), timeout: 180_0
       const statuses = told.flatMap((progress) => (progress.type === 'layer' && progress.id === gzipDigest.slice(7, 19) ? [progress.status] : []));
       assert.deepEqual(statuses.filter((status) => status !== 'Downloading'), ['Pulling fs layer', 'Download complete', 'Extracting', 'Pull complete']);
     }
-    const again = await pullApp();
+    told.length = 0;
+    const again = await pullApp({ onProgress: (progress) => { told.push(progress); } });
+    assert.deepEqual(new Set(told.flatMap((progress) => (progress.type === 'layer' ? [progress.status] : []))), new Set(['Pulling fs layer', 'Already exists']));
     assert.deepEqual([again.upToDate, again.targetDigest], [true, pulled.targetDigest]);
     assert.equal(registry.requests.filter(({ path }) => path === layerPath(0)).length, 1, 'a layer that is there is not fetched again');
   });
 
-  test('a tag that moved is told with what it was before', async () => {
+  test('a tag that moved is told with what it was before, and the old image is kept under its id until it gets a name', async () => {
     const first = await pullApp();
     registry.push('app', 'v1', await busyboxImage({ config: { User: 'www' } }));
     const second = await pullApp();
     assert.equal(second.previousDigest, first.targetDigest);
     assert.equal((await inspectImage(containerd.client, second.reference)).config.config.User, 'www');
+    assert.equal((await inspectImage(containerd.client, image.imageId)).manifestDigest, first.manifestDigest);
+    registry.push('app', 'old', image);
+    await pullApp({}, 'app:old');
+    assert.deepEqual((await containerd.client.images.list()).map(({ name }) => name).sort(), [`${registry.host}/app:old`, `${registry.host}/app:v1`]);
   });
 
   test('by digest; and an index, of which the platform\'s manifest is taken', async () => {

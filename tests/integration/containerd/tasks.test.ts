@@ -102,7 +102,8 @@ describe('containerd tasks', { skip: containerdMissing() || busyboxMissing(), ti
       const { pid } = await starting;
       closeSync(out.keeper);
       closeSync(err.keeper);
-      assert.equal((await client.tasks.get(id, { execId: 'talk' })).pid, pid);
+      const running = await client.tasks.get(id, { execId: 'talk' });
+      assert.deepEqual([running.containerId, running.execId, running.pid, running.status], [id, 'talk', pid, 'RUNNING']);
       writeSync(input.fd, 'hello ');
       writeSync(input.fd, 'there\n');
       await input.close();

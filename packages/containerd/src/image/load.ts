@@ -5,6 +5,7 @@ import type { Descriptor } from '../image-store.ts';
 import { DEFAULT_LIMITS, fileAt, ingestArchive, type Archive, type ArchiveLimits, type StoredFile } from './archive.ts';
 import { ImageError } from './image-error.ts';
 import { digestOf, entriesFor, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MEDIA, parseConfig, parseManifest, parsePlatform, platformText, type ImageConfig, type Index, type Manifest, type Platform } from './manifest.ts';
+import { nameImage } from './naming.ts';
 import { manifestLabels, shortDigest, storeDocument } from './pull.ts';
 import { parseReference } from './reference.ts';
 import { snapshotLabel, unpackLayers } from './unpack.ts';
@@ -76,7 +77,7 @@ async function loadUnder(containerd: Containerd, lease: string, tar: AsyncIterab
   }
   signal?.throwIfAborted();
   const targets = new Map(found.map(({ target }) => [target.digest, target]));
-  for (const { recordName, targetDigest } of loaded) await containerd.images.put({ name: recordName, target: targets.get(targetDigest)! }, { lease });
+  for (const { recordName, targetDigest, imageId } of loaded) await nameImage(containerd, { name: recordName, target: targets.get(targetDigest)!, imageId, lease });
   return loaded;
 }
 

@@ -1,13 +1,14 @@
 // Pulls an image from a registry into containerd: manifest, blobs, snapshots, image record. Everything is under one lease until the record
 // exists, so a pull that breaks leaves nothing. Does not decide whether a pull is needed.
 import type { Containerd } from '../client.ts';
-import { ContainerdError, isContainerdError } from '../errors.ts';
+import { ContainerdError } from '../errors.ts';
 import type { Descriptor } from '../image-store.ts';
 import { endpointsFor, type Credentials, type RegistryConfig } from '../registry/endpoints.ts';
 import { DEFAULT_TIMING, Repository, type HttpTiming } from '../registry/repository.ts';
 import { download } from './download.ts';
 import { ImageError } from './image-error.ts';
 import { digestOf, entriesFor, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, parseConfig, parseManifest, parsePlatform, platformText, type ImageConfig, type Index, type Manifest, type Platform } from './manifest.ts';
+import { nameImage } from './naming.ts';
 import { familiarName, parseReference, type Reference } from './reference.ts';
 import { snapshotLabel, unpackLayers } from './unpack.ts';
 
@@ -36,7 +37,7 @@ export type PulledImage = {
   reference: string; targetDigest: string; manifestDigest: string; imageId: string; chainId: string; platform: string;
   /** True where the record existed before and pointed at the same digest. */
   upToDate: boolean;
-  /** What the record pointed at before, if it was something else. */
+  /** What the record pointed at before, if it was something else; that image is then kept under its id. */
   previousDigest: string | null;
 };
 
@@ -74,13 +75,17 @@ async function pullUnder(containerd: Containerd, lease: string, { reference, pla
   const config = parseConfig(await content.readBlob(manifest.config.digest, { maxBytes: MAX_CONFIG_BYTES, signal }), `the config of ${familiarName(reference)}`, manifest.layers.length);
   checkPlatform(config, platform, reference);
 
-  const work = fetchLayers(manifest.layers, fetched, fetchBlob, progress, stop);
+  const extracted = new Set<number>();
+  const existing = new Set<string>();
+  const work = fetchLayers(manifest.layers, fetched, existing, fetchBlob, progress, stop);
   let chainId: string;
   try {
     chainId = await unpackLayers(containerd, {
       layers: manifest.layers, diffIds: config.rootfs.diff_ids, lease, signal,
       ready: (at) => fetched.get(manifest.layers[at]!.digest)!,
       onLayer: (at, status) => {
+        if (status === 'extracting') extracted.add(at);
+        if (!extracted.has(at) && existing.has(manifest.layers[at]!.digest)) return; // it has been told already that it exists
         const { digest, size } = manifest.layers[at]!;
         progress({ type: 'layer', id: shortDigest(digest), status: status === 'done' ? 'Pull complete' : 'Extracting', current: size, total: size });
       },
@@ -99,16 +104,12 @@ async function pullUnder(containerd: Containerd, lease: string, { reference, pla
     const child = value.manifests.findIndex(({ digest }) => digest === manifestDescriptor.digest || resolved.index.some((other) => other.descriptor.digest === digest));
     await storeDocument(containerd, lease, descriptor, bytes, { [`containerd.io/gc.ref.content.m.${child}`]: value.manifests[child]!.digest, ...source });
   }
-  const before = await containerd.images.get(reference.canonical).catch((error: unknown) => {
-    if (isContainerdError(error, 'not-found')) return undefined;
-    throw error;
-  });
   if (signal.aborted) throw new ContainerdError('cancelled', 'pull', 'cancelled by the caller', signal.reason);
-  await containerd.images.put({ name: reference.canonical, target: resolved.target }, { lease });
+  const before = await nameImage(containerd, { name: reference.canonical, target: resolved.target, imageId: manifest.config.digest, lease });
   return {
     reference: reference.canonical, targetDigest: resolved.target.digest, manifestDigest: manifestDescriptor.digest, imageId: manifest.config.digest,
     chainId, platform: platformText(platform), upToDate: before?.target.digest === resolved.target.digest,
-    previousDigest: before === undefined || before.target.digest === resolved.target.digest ? null : before.target.digest,
+    previousDigest: before === null || before.target.digest === resolved.target.digest ? null : before.target.digest,
   };
 }
 
@@ -193,8 +194,11 @@ function checkPlatform(config: ImageConfig, platform: Platform, reference: Refer
   if (config.os !== '' && config.os !== platform.os) throw new ImageError('no-platform', `${familiarName(reference)} is for ${config.os}/${config.architecture}, not for ${platformText(platform)}`);
 }
 
-/** Downloads layers, a few at a time and each digest once; `fetched` gets a promise per digest at once. Settles when nothing writes any more. */
-function fetchLayers(layers: readonly Descriptor[], fetched: Map<string, Promise<void>>, fetchBlob: (blob: Descriptor, onBytes: (current: number) => void) => Promise<'downloaded' | 'exists'>,
+/**
+ * Downloads layers, a few at a time and each digest once. `fetched` gets a promise per digest at once, `existing` those that were there
+ * before. Settles when nothing writes any more.
+ */
+function fetchLayers(layers: readonly Descriptor[], fetched: Map<string, Promise<void>>, existing: Set<string>, fetchBlob: (blob: Descriptor, onBytes: (current: number) => void) => Promise<'downloaded' | 'exists'>,
   progress: (progress: PullProgress) => void, stop: AbortController): Promise<void> {
   const queue: { layer: Descriptor; settle: PromiseWithResolvers<void> }[] = [];
   for (const layer of layers) {
@@ -211,6 +215,7 @@ function fetchLayers(layers: readonly Descriptor[], fetched: Map<string, Promise
       const id = shortDigest(layer.digest);
       try {
         const outcome = await fetchBlob(layer, (current) => { progress({ type: 'layer', id, status: 'Downloading', current, total: layer.size }); });
+        if (outcome === 'exists') existing.add(layer.digest);
         progress({ type: 'layer', id, status: outcome === 'exists' ? 'Already exists' : 'Download complete', current: layer.size, total: layer.size });
         settle.resolve();
       } catch (error) {
