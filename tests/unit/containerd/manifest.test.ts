@@ -1,6 +1,7 @@
 // Manifests, indexes and configs from outside are checked before anything is made of them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { chainIds, digestOf, ImageError, parsePlatform, platformText } from '@pouch/containerd';
 import { entriesFor, MEDIA, parseConfig, parseManifest } from '../../../packages/containerd/src/image/manifest.ts';
 
@@ -58,4 +59,16 @@ test('the platform chooses among the entries of an index', () => {
   assert.equal(first('windows/amd64'), undefined);
   assert.throws(() => parsePlatform('linux'), /os\/architecture/);
   assert.throws(() => parsePlatform('a/b/c/d'), /os\/architecture/);
+});
+
+test('no JSON whatever makes the parsers fail in another way than by saying what is wrong', () => {
+  const config = { architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'] }, rootfs: { type: 'layers', diff_ids: [digest('c')] }, history: [{}] };
+  const keys = [...Object.keys(manifest), ...Object.keys(config), 'manifests', 'mediaType', 'schemaVersion'];
+  fc.assert(fc.property(fc.constantFrom(manifest, config, { schemaVersion: 2, manifests: [layer] }), fc.constantFrom(...keys), fc.jsonValue(), (base, key, value) => {
+    for (const changed of [{ ...base, [key]: value }, { ...base, [key]: [value] }, { ...base, [key]: { diff_ids: value, mediaType: value, digest: value, size: value, Env: value } }, value]) {
+      for (const parse of [() => parseManifest(json(changed), 'it'), () => parseConfig(json(changed), 'it', 1)]) {
+        try { parse(); } catch (error) { assert.ok(error instanceof ImageError, String(error)); }
+      }
+    }
+  }), { numRuns: 500 });
 });

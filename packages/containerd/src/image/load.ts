@@ -27,7 +27,7 @@ export type LoadedImage = { reference: string | null; recordName: string; target
 /** One image of an archive, before it is unpacked. `index` holds what lies between the record's target and the manifest. */
 type Found = { names: string[]; target: Descriptor; index: { digest: string; bytes: Buffer; child: number; childDigest: string }[]; manifest: Manifest; manifestBytes: Buffer; manifestDigest: string; config: ImageConfig };
 
-/** Reads the whole stream, also where the archive is refused early. Fails with ImageError (`invalid-archive`, `invalid-image`, `unsupported`, `no-platform`) or ContainerdError. */
+/** Reads the stream to its end; where the archive is refused before, the stream is closed (a Readable is destroyed). Fails with ImageError (`invalid-archive`, `invalid-image`, `unsupported`, `no-platform`) or ContainerdError. */
 export async function load(containerd: Containerd, tar: AsyncIterable<Uint8Array>, options: LoadOptions = {}): Promise<LoadedImage[]> {
   const { signal } = options;
   try {
