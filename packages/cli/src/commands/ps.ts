@@ -48,7 +48,7 @@ async function past(context: Context, filters: Filters, limit: number, at: strin
   return (limit > 0 ? chosen.slice(0, limit) : chosen).map((one) => pastContainerRow(one, atMs));
 }
 
-const pastFilters: Readonly<Record<string, (container: ClusterContainer, value: string) => boolean>> = {
+const pastFilters: ReadonlyMap<string, (container: ClusterContainer, value: string) => boolean> = new Map(Object.entries<(container: ClusterContainer, value: string) => boolean>({
   status: (container, value) => container.status === value,
   name: (container, value) => container.name.includes(value),
   id: (container, value) => container.id.startsWith(value),
@@ -60,14 +60,14 @@ const pastFilters: Readonly<Record<string, (container: ClusterContainer, value: 
     return at === -1 ? value in container.labels : container.labels[value.slice(0, at)] === value.slice(at + 1);
   },
   exited: (container, value) => container.status === 'exited' && container.exitCode === Number(value),
-};
+}));
 
 /** Values of one key are alternatives (labels must all hold), different keys must all hold. */
 function pastFilter(filters: Filters): (container: ClusterContainer) => boolean {
-  const unknown = Object.keys(filters).find((key) => pastFilters[key] === undefined);
-  if (unknown !== undefined) throw new UsageError(`-f ${unknown}: with --at there are ${Object.keys(pastFilters).join(', ')}`);
+  const unknown = Object.keys(filters).find((key) => !pastFilters.has(key));
+  if (unknown !== undefined) throw new UsageError(`-f ${unknown}: with --at there are ${[...pastFilters.keys()].join(', ')}`);
   return (container) => Object.entries(filters).every(([key, values]) => {
-    const holds = (value: string) => pastFilters[key]?.(container, value) === true;
+    const holds = (value: string) => pastFilters.get(key)?.(container, value) === true;
     return key === 'label' ? values.every(holds) : values.some(holds);
   });
 }

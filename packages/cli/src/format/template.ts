@@ -35,7 +35,7 @@ function action(text: string): Template {
   };
 }
 
-const functions: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
+const functions: ReadonlyMap<string, (...args: unknown[]) => unknown> = new Map<string, (...args: unknown[]) => unknown>(Object.entries({
   json: (value) => JSON.stringify(value ?? null),
   len: (value) => (typeof value === 'string' || Array.isArray(value) ? value.length : Object.keys((value ?? {}) as object).length),
   upper: (value) => goText(value).toUpperCase(),
@@ -44,13 +44,13 @@ const functions: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
   index: (value, ...keys) => keys.reduce((inner, key) => member(inner, String(key)), value),
   println: (...values) => `${values.map(goText).join(' ')}\n`,
   print: (...values) => values.map(goText).join(''),
-};
+} satisfies Record<string, (...args: unknown[]) => unknown>));
 
 function evaluate(stage: readonly Word[], value: unknown, piped: readonly unknown[], text: string): unknown {
   const [first, ...rest] = stage;
   if (first === undefined) throw unsupported(text);
   if (first.kind === 'name') {
-    const call = functions[first.name];
+    const call = functions.get(first.name);
     if (call === undefined) throw unsupported(text);
     return call(...rest.map((word) => valueOf(word, value, text)), ...piped);
   }
@@ -78,7 +78,7 @@ function words(stage: string, text: string): Word[] {
     const [whole, path, quoted, raw, number, name] = match;
     if (path !== undefined) found.push({ kind: 'path', path: path.split('.').filter((part) => part !== '') });
     else if (name !== undefined) {
-      if (functions[name] === undefined) throw unsupported(text);
+      if (!functions.has(name)) throw unsupported(text);
       found.push({ kind: 'name', name });
     } else found.push({ kind: 'text', text: quoted === undefined ? (raw ?? number ?? '') : (JSON.parse(`"${quoted}"`) as string) });
     rest = rest.slice(whole.length);

@@ -40,9 +40,10 @@ export class PouchCommand extends Command {
       const option = name === undefined ? undefined : known.get(name);
       const truth = value === undefined ? undefined : truths[value.toLowerCase()];
       if (option !== undefined && !option.required && !option.optional && truth !== undefined) {
-        if (truth !== option.negate) result.push(option.negate ? (option.long as string).replace('--no-', '--') : (option.long as string));
-        else if (option.negate) result.push(option.long as string);
-        else if (known.has((name as string).replace(/^--/, '--no-'))) result.push((name as string).replace(/^--/, '--no-'));
+        const positive = (name as string).replace(/^--no-/, '--');
+        const meant = truth !== option.negate ? positive : positive.replace(/^--/, '--no-');
+        // What is not declared is the default, and need not be said.
+        if (known.has(meant)) result.push(meant);
         continue;
       }
       result.push(word);

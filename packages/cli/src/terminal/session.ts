@@ -62,7 +62,7 @@ export async function runSession(client: EngineClient, plan: SessionPlan): Promi
       // Observed here so that a failing start does not leave its rejection to nobody.
       pumped.catch(() => undefined);
       if (plan.start !== null) await startContainer(client, path, plan.start.autoRemove);
-      if (plan.tty) stopResizing = followWindowSize((h, w) => client.json('POST', `${path}/resize`, { query: { h, w } }));
+      if (plan.tty) stopResizing = followWindowSize((h, w) => client.json('POST', `${path}/resize`, { query: { h, w } }), plan.start === null);
       return pumped;
     });
     if (outcome === 'detached') {

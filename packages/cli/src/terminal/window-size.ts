@@ -3,8 +3,12 @@
 const attempts = 6;
 const firstDelayMs = 10;
 
-/** `send` may fail while the process is not there yet: it is tried again a few times. Runs until the returned function is called. */
-export function followWindowSize(send: (rows: number, columns: number) => Promise<unknown>): () => void {
+/**
+ * `redraw`: first send a size that is wrong by one row, so that a program which was drawing before we came sees a change and draws again.
+ * `send` may fail while the process is not there yet: it is tried again a few times.
+ * Runs until the returned function is called.
+ */
+export function followWindowSize(send: (rows: number, columns: number) => Promise<unknown>, redraw = false): () => void {
   let stopped = false;
   let timer: NodeJS.Timeout | null = null;
   const tell = (attempt: number) => {
@@ -20,7 +24,9 @@ export function followWindowSize(send: (rows: number, columns: number) => Promis
     tell(1);
   };
   process.stdout.on('resize', changed);
-  tell(1);
+  if (redraw && process.stdout.isTTY) {
+    send(process.stdout.rows + 1, process.stdout.columns).then(changed, changed);
+  } else tell(1);
   return () => {
     stopped = true;
     if (timer !== null) clearTimeout(timer);
