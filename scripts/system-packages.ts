@@ -1,6 +1,7 @@
 // Installs with apt what is missing of the system's programs. It must not replace what is there, and lets no package start a service.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { access, chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { locateProgram } from './cluster/programs.ts';
 
 type Need = { readonly packages: readonly string[]; readonly why: string; readonly isThere: () => Promise<boolean> };
@@ -41,6 +42,13 @@ export const clusterNeeds: readonly Need[] = [
   { packages: ['procps'], why: '`docker top`', isThere: program('ps') },
 ];
 
+/** What the tests use besides: the real docker CLI and docker-compose's check of docker-compose.yml. */
+export const testNeeds: readonly Need[] = [
+  // Debian 13 has the CLI in a package of its own, Debian 12 only together with the engine, which is not started.
+  { packages: ['docker-cli|docker.io'], why: 'tests with the real docker CLI', isThere: program('docker') },
+  { packages: ['docker-compose'], why: 'checking docker-compose.yml', isThere: program('docker-compose') },
+];
+
 /** A program that says "no" whenever a package wants to start a service: Debian's policy-rc.d, for the time of one installation. */
 async function withoutStartingServices(work: () => Promise<void>): Promise<void> {
   const policy = '/usr/sbin/policy-rc.d';
@@ -67,6 +75,15 @@ async function apt(args: readonly string[]): Promise<void> {
   });
 }
 
+/** The first of several packages that this distribution has; the last one if it has none, for apt to complain about. */
+async function firstKnown(names: readonly string[]): Promise<string> {
+  for (const name of names.slice(0, -1)) {
+    const { stdout } = await promisify(execFile)('apt-cache', ['show', name]).catch(() => ({ stdout: '' })); // unknown: the next one
+    if (stdout.includes(`Package: ${name}\n`)) return name;
+  }
+  return names.at(-1) ?? '';
+}
+
 /** Names of packages that are needed and not there. */
 export async function missingPackages(needs: readonly Need[]): Promise<string[]> {
   const there = await Promise.all(needs.map((need) => need.isThere()));
@@ -80,7 +97,9 @@ export async function installMissing(needs: readonly Need[], say: (line: string)
   say(`installing ${packages.join(', ')}`);
   await withoutStartingServices(async () => {
     await apt(['update']);
-    await apt(['install', '-y', '--no-install-recommends', ...packages]);
+    const chosen: string[] = [];
+    for (const alternatives of packages) chosen.push(await firstKnown(alternatives.split('|')));
+    await apt(['install', '-y', '--no-install-recommends', ...chosen]);
   });
   const still = await missingPackages(needs);
   if (still.length > 0) throw new Error(`these are still missing after apt-get install: ${still.join(', ')}`);

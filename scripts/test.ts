@@ -1,0 +1,115 @@
+// `npm test`: sets up what the tests need, then typecheck, lint, unit, integration and end-to-end tests; says at the end what was skipped
+// and why, and counts. It must not touch a running cluster: the tests start their own.
+//   npm test -- [unit|integration|e2e|typecheck|lint|PATH …]
+import { spawn } from 'node:child_process';
+import { glob } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { buildNative } from './build-native.ts';
+import { endOrphanedClusters } from './cluster/orphans.ts';
+import { repositoryDir } from './config.ts';
+import { provideNatsServer } from './nats-server.ts';
+import { clusterNeeds, installMissing, testNeeds } from './system-packages.ts';
+import { runFile } from './testing/run-file.ts';
+
+/** One file may take this long: a hang fails with the file's name. */
+const fileTimeoutMs = 6 * 60_000;
+/** No file is begun after this; below what CI allows for everything together. */
+const totalTimeoutMs = 50 * 60_000;
+
+const words = ['typecheck', 'lint', 'unit', 'integration', 'e2e'];
+const total = { passed: 0, failed: 0, skipped: 0 };
+const skips: string[] = [];
+const failures: string[] = [];
+const began = Date.now();
+
+function heading(text: string): void {
+  console.log(`\n── ${text} ${'─'.repeat(Math.max(0, 100 - text.length))}`);
+}
+
+async function setUp(): Promise<void> {
+  const say = (line: string): void => console.log(`  ${line}`);
+  if (process.getuid?.() === 0) {
+    await installMissing(clusterNeeds, say);
+    // The tests that need these skip themselves, with the reason, where they cannot be had.
+    await installMissing(testNeeds, say).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)));
+  } else {
+    say('not root: no packages are installed, and the tests that need root are skipped');
+  }
+  await buildNative();
+  await provideNatsServer(say);
+}
+
+/** Runs a checker; it counts as one test. */
+async function check(name: string, program: string, args: readonly string[]): Promise<void> {
+  heading(name);
+  const child = spawn(join(repositoryDir, 'node_modules', '.bin', program), args, { cwd: repositoryDir, stdio: ['ignore', 'inherit', 'inherit'] });
+  const code = await new Promise<number>((done) => {
+    child.once('error', () => done(1));
+    child.once('exit', (exitCode) => done(exitCode ?? 1));
+  });
+  total[code === 0 ? 'passed' : 'failed']++;
+  if (code === 0) console.log(`✔ ${name}`);
+  else failures.push(name);
+}
+
+async function testFiles(...directories: string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const directory of directories) {
+    for await (const file of glob(`tests/${directory}/**/*.test.ts`, { cwd: repositoryDir })) found.push(join(repositoryDir, file));
+  }
+  return found.sort();
+}
+
+async function runAndTell(file: string): Promise<void> {
+  if (Date.now() - began > totalTimeoutMs) {
+    total.failed++;
+    failures.push(`${relative(repositoryDir, file)}: not begun, ${totalTimeoutMs / 60_000} minutes were over`);
+    return;
+  }
+  const result = await runFile(file, fileTimeoutMs);
+  total.passed += result.passed;
+  total.failed += result.failed;
+  total.skipped += result.skipped;
+  skips.push(...result.skips);
+  failures.push(...result.failures);
+  console.log(`\n${relative(repositoryDir, file)} (${result.seconds.toFixed(1)} s)\n${result.text.trimEnd()}`);
+}
+
+async function runPart(name: string, atOnce: number, files: readonly string[]): Promise<void> {
+  if (files.length === 0) return;
+  heading(`${name}: ${files.length} files, ${atOnce} at a time`);
+  const left = [...files];
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    for (let file = left.shift(); file !== undefined; file = left.shift()) await runAndTell(file);
+  }));
+  await endOrphanedClusters((line) => console.log(line));
+}
+
+async function main(wanted: readonly string[]): Promise<void> {
+  const wants = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
+  const paths = wanted.filter((name) => !words.includes(name)).map((path) => resolve(path));
+  if (wants('unit') || wants('integration') || wants('e2e') || paths.length > 0) {
+    heading('set-up');
+    await setUp();
+  }
+  if (wants('typecheck')) await check('typecheck', 'tsc', ['-p', '.']);
+  if (wants('lint')) await check('lint', 'eslint', ['.', '--max-warnings', '0']);
+  // Two cores: two files at a time; end-to-end tests start whole clusters, one after the other.
+  if (wants('unit')) await runPart('unit', 2, await testFiles('unit', 'simulation'));
+  if (wants('integration')) await runPart('integration', 2, await testFiles('integration'));
+  if (wants('e2e')) await runPart('e2e', 1, await testFiles('e2e'));
+  await runPart('chosen', 1, paths);
+
+  heading(`result, after ${Math.round((Date.now() - began) / 1_000)} s`);
+  for (const line of skips) console.log(`skipped  ${line}`);
+  for (const line of failures) console.log(`FAILED   ${line}`);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  total.failed++;
+  console.error(`FAILED   ${error instanceof Error ? error.message : String(error)}`);
+}
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
