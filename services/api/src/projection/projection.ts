@@ -2,7 +2,7 @@
 // a thread of its own, which is started again when it dies; here nothing is ever written. See ARCHITECTURE.md, "Projections".
 import type { ProjectionHealth, RebuildProgress } from '@pouch/contracts';
 import type { Container, Placement } from '@pouch/domain';
-import { OperatingError, type Logger } from '@pouch/process';
+import { OperatingError, type LogLevel, type Logger } from '@pouch/process';
 import { ProjectionReader, type HistoryReader, type PresentReader, type Retention } from '@pouch/projections';
 import { ProjectionFiles } from './files.ts';
 import type { FromProjector, LogAddress } from './protocol.ts';
@@ -212,8 +212,8 @@ export class Projection {
   }
 
   #startThread(file: string, build: () => Build): ProjectorThread {
-    const { log, retention } = this.#options;
-    return new ProjectorThread({ file, log, retention }, {
+    const { log, retention, logger } = this.#options;
+    return new ProjectorThread({ file, log, retention, logLevel: logger.level as LogLevel }, {
       onMessage: (message) => this.#heard(build(), message),
       onDeath: (error) => this.#died(build(), error),
     });

@@ -1,17 +1,17 @@
 // What the projector's thread and the main thread say to each other. Plain data only.
+import type { Message } from '@pouch/contracts';
+import type { EventLogOptions } from '@pouch/eventlog';
+import type { LogLevel } from '@pouch/process';
 import type { Retention } from '@pouch/projections';
 
-/** How the thread reaches the log. */
-export interface LogAddress {
-  readonly servers: readonly string[];
-  readonly credentials?: { readonly user?: string; readonly pass?: string; readonly token?: string };
-  readonly replicas?: number;
-}
+/** How the thread reaches the log: the same settings as every other process's, for whoever opens the log brings the stream in line with its own. */
+export type LogAddress = Omit<EventLogOptions<Message>, 'link' | 'logger' | 'clock' | 'check' | 'name'>;
 
 export interface ProjectorSettings {
   readonly file: string;
   readonly log: LogAddress;
   readonly retention: Retention;
+  readonly logLevel: LogLevel;
 }
 
 export type FromProjector =

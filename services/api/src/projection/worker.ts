@@ -1,10 +1,10 @@
 // The projector's thread: a connection to the log of its own and one follower. Everything else is in follower.ts; this is only where it is put together.
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Message } from '@pouch/contracts';
 import { openEventLog } from '@pouch/eventlog';
-import { toMessage, streamName, everySubject, type Message } from '@pouch/contracts';
 import { createLogger, systemClock } from '@pouch/process';
 import { runFollower } from './follower.ts';
-import type { FromProjector, ProjectorSettings, ToProjector } from './protocol.ts';
+import type { ProjectorSettings, ToProjector } from './protocol.ts';
 
 const port = parentPort;
 if (port === null) throw new TypeError('this is the code of a thread');
@@ -13,11 +13,10 @@ const stop = new AbortController();
 port.on('message', (message: ToProjector) => {
   if (message.type === 'stop') stop.abort();
 });
-const log = openEventLog<Message>({ ...address, name: 'pouch-api-projector', logger: createLogger({ service: 'api', level: logLevel }) } as never);
+const log = openEventLog<Message>({ ...address, name: 'pouch-api-projector', logger: createLogger({ service: 'api', level: logLevel }) });
 try {
-  await runFollower({ file, retention, log, clock: systemClock, post: (message: FromProjector) => port.postMessage(message) }, stop.signal);
+  await runFollower({ file, retention, log, clock: systemClock, post: (message) => port.postMessage(message) }, stop.signal);
 } finally {
   await log.close();
   port.close();
 }
-void [toMessage, streamName, everySubject];
