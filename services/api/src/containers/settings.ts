@@ -1,0 +1,93 @@
+// Docker's JSON to a container's spec and back, by the tables under settings/. What is not in a table is either refused by name (it
+// would not take effect) or unknown to Docker too. Pure: the cluster is asked only through `Surroundings`.
+import type { DockerCreateBody } from '@pouch/contracts';
+import type { ContainerSpec } from '@pouch/domain';
+import { badField, HttpError } from '../errors.ts';
+import { containerSettings, noCommand } from './settings/container.ts';
+import { emptyDraft, type Draft, type Surroundings } from './settings/draft.ts';
+import { mountSettings } from './settings/mounts.ts';
+import { networkSettings } from './settings/network.ts';
+import { refuseEndpoints, refuseNotYet, shownDefaults } from './settings/not-yet.ts';
+import { resourceSettings } from './settings/resources.ts';
+import { securitySettings } from './settings/security.ts';
+import type { Setting, Warn } from './settings/table.ts';
+
+/** Every setting that takes effect, in order of reading. */
+export const settings: readonly Setting[] = [...containerSettings, ...networkSettings, ...mountSettings, ...resourceSettings, ...securitySettings];
+
+/** Reads a create body that fits its schema; throws an HttpError that names the setting. */
+export function readSettings(body: DockerCreateBody, surroundings: Surroundings): { spec: ContainerSpec; warnings: string[] } {
+  refuseNotYet(body);
+  const draft = emptyDraft(surroundings);
+  const warnings: string[] = [];
+  const warn: Warn = (warning) => warnings.push(warning);
+  const host = (body.HostConfig ?? {}) as Readonly<Record<string, unknown>>;
+  for (const { field, member, inHostConfig, read } of settings) {
+    const value = inHostConfig ? host[member] : (body as Readonly<Record<string, unknown>>)[member];
+    if (value !== undefined) read(draft, value, { field, surroundings, warn });
+  }
+  if (draft.entrypoint.length === 0 && draft.cmd.length === 0) throw noCommand();
+  checkTogether(draft, body);
+  settleHostname(draft, body, surroundings);
+  warnOfNoEffect(draft, surroundings, warn);
+  refuseEndpoints(body, draft);
+  return { spec: draft, warnings };
+}
+
+/** Rules over more than one setting, in Docker's words. */
+function checkTogether(draft: Draft, body: DockerCreateBody): void {
+  const { memoryBytes, memorySwapBytes } = draft.resources;
+  if (memorySwapBytes !== null && memorySwapBytes !== -1) {
+    if (memoryBytes === null) throw badField('HostConfig.MemorySwap', 'You should always set the Memory limit when using Memoryswap limit');
+    if (memorySwapBytes < memoryBytes) throw badField('HostConfig.MemorySwap', 'Minimum memoryswap limit should be larger than memory limit');
+  }
+  if (draft.autoRemove && draft.restartPolicy.name !== 'no') throw badField('HostConfig.AutoRemove', "can't create 'AutoRemove' container with restart policy");
+  const targets = draft.mounts.map((mount) => mount.target);
+  const twice = targets.find((target, index) => targets.indexOf(target) !== index);
+  if (twice !== undefined) throw badField('HostConfig.Mounts', `Duplicate mount point: ${twice}`);
+  if (draft.network.mode === 'container') {
+    const conflict = (field: string, what: string) => badField(field, `conflicting options: ${what} and the network mode`);
+    if (body.Hostname !== undefined && body.Hostname !== '') throw conflict('Hostname', 'hostname');
+    if (draft.ports.length > 0 || draft.publishAllPorts) throw conflict('HostConfig.PortBindings', 'port publishing');
+    if (draft.dns.length > 0) throw conflict('HostConfig.Dns', 'dns');
+    if (draft.extraHosts.length > 0) throw conflict('HostConfig.ExtraHosts', 'custom host-to-IP mapping');
+  }
+}
+
+/** In the host's network a container that was given no name has the host's; beside another container it has that one's. */
+function settleHostname(draft: Draft, body: DockerCreateBody, { findContainer }: Surroundings): void {
+  if (body.Hostname !== undefined && body.Hostname !== '') return;
+  if (draft.network.mode === 'host') draft.hostname = '';
+  if (draft.network.mode === 'container') draft.hostname = findContainer(draft.network.containerId)?.spec.hostname ?? draft.hostname;
+}
+
+function warnOfNoEffect(draft: Draft, { image: { defaults } }: Surroundings, warn: Warn): void {
+  const { mode } = draft.network;
+  if ((mode === 'host' || mode === 'none') && (draft.ports.length > 0 || draft.publishAllPorts)) {
+    warn(`Published ports are discarded when using ${mode} network mode`);
+    draft.ports = [];
+    draft.publishAllPorts = false;
+  }
+  if (defaults.volumes.length > 0) warn(`The image declares volumes (${defaults.volumes.slice(0, 10).join(', ')}): volumes are not there yet, the container keeps them in its own layer`);
+}
+
+/** `Config` of inspect. */
+export function showConfig(spec: ContainerSpec): Record<string, unknown> {
+  const shown: Record<string, unknown> = { Image: spec.image.reference, ...shownDefaults('Config') };
+  for (const setting of settings) if (!setting.inHostConfig) shown[setting.member] = setting.show(spec);
+  if (spec.stopTimeoutSeconds === null) delete shown.StopTimeout;
+  return shown;
+}
+
+/** `HostConfig` of inspect. */
+export function showHostConfig(spec: ContainerSpec): Record<string, unknown> {
+  const shown = shownDefaults('HostConfig');
+  for (const setting of settings) if (setting.inHostConfig) shown[setting.member] = setting.show(spec);
+  return shown;
+}
+
+/** A create body without a known image is refused before anything is read. */
+export function requireImage(body: DockerCreateBody): string {
+  if (body.Image === undefined || body.Image === '') throw new HttpError(400, 'Image: no image specified');
+  return body.Image;
+}
