@@ -10,3 +10,6 @@ export function createLogger({ service, level }: { readonly service: string; rea
   const options = { level, base: { service, pid: process.pid }, timestamp: () => `,"time":"${new Date().toISOString()}"` };
   return pino(options, destination({ fd: 2, sync: true }));
 }
+
+/** Says nothing; for tests and for parts that are used without a process around them. */
+export const nullLogger: Logger = pino({ level: 'silent', enabled: false });

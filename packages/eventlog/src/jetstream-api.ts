@@ -1,0 +1,150 @@
+// JetStream's own request/reply API (`$JS.API.>`, NATS ADR-1 and ADR-31): one function per request that Pouch makes, types of what it reads of the answers.
+// It holds no state and retries nothing.
+import type { NatsLink } from './connection.ts';
+import { LogUnavailable } from './errors.ts';
+
+/** JetStream said no. `errorCode` is the number that is unique to each kind of error. */
+export class JetStreamError extends Error {
+  readonly errorCode: number;
+  readonly status: number;
+
+  constructor({ err_code, code, description }: ApiErrorBody, request: string) {
+    super(`${request}: ${description ?? 'refused'} (${err_code ?? code})`);
+    this.errorCode = err_code ?? 0;
+    this.status = code;
+  }
+}
+
+export interface ApiErrorBody {
+  readonly code: number;
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+/** Error numbers of nats-server that are acted upon. */
+export const jsError = {
+  noSuitablePeers: 10_005,
+  clusterNoLeader: 10_008,
+  insufficientResources: 10_023,
+  messageNotFound: 10_037,
+  messageTooLarge: 10_054,
+  streamNameInUse: 10_058,
+  streamNotFound: 10_059,
+  subjectsOverlap: 10_065,
+  wrongLastSequence: 10_071,
+  /** In clusters, while another message of the subject is under way. */
+  wrongLastSequenceConstant: 10_164,
+} as const;
+
+export const isConflict = ({ errorCode }: JetStreamError): boolean => errorCode === jsError.wrongLastSequence || errorCode === jsError.wrongLastSequenceConstant;
+
+/** Stream configuration, as far as Pouch sets it. Times in nanoseconds. */
+export interface StreamConfig {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly retention: 'limits';
+  readonly storage: 'file' | 'memory';
+  readonly num_replicas: number;
+  readonly max_msgs_per_subject: number;
+  readonly max_msgs: number;
+  readonly max_bytes: number;
+  readonly max_age: number;
+  readonly discard: 'old' | 'new';
+  readonly duplicate_window: number;
+  readonly allow_direct: boolean;
+  readonly allow_rollup_hdrs: boolean;
+  readonly deny_delete: boolean;
+  readonly deny_purge: boolean;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+export interface StreamInfo {
+  readonly config: StreamConfig;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly state: { readonly messages: number; readonly first_seq: number; readonly last_seq: number };
+}
+
+export interface StoredMessage {
+  readonly subject: string;
+  readonly seq: number;
+  /** Base64. */
+  readonly data?: string;
+  /** Base64 of the NATS header block. */
+  readonly hdrs?: string;
+  /** RFC 3339 with up to nine decimals. */
+  readonly time: string;
+}
+
+export interface ConsumerConfig {
+  readonly name: string;
+  readonly deliver_policy: 'all' | 'last_per_subject' | 'new' | 'by_start_sequence';
+  readonly opt_start_seq?: number;
+  readonly filter_subject: string;
+  readonly ack_policy: 'none';
+  readonly replay_policy: 'instant';
+  readonly max_waiting: number;
+  readonly inactive_threshold: number;
+  readonly num_replicas: number;
+  readonly mem_storage: boolean;
+}
+
+const passing: ReadonlySet<number> = new Set([jsError.clusterNoLeader, jsError.noSuitablePeers, jsError.insufficientResources]);
+
+async function call<T>(link: NatsLink, request: string, body: object | null, timeoutMs: number): Promise<T> {
+  const answer = await link.request(`$JS.API.${request}`, body === null ? '' : JSON.stringify(body), { timeoutMs });
+  const parsed = answer.json<T & { error?: ApiErrorBody }>();
+  if (parsed.error === undefined) return parsed;
+  const error = new JetStreamError(parsed.error, request);
+  // These pass by themselves: a cluster finds its servers and elects a leader, a server finishes its start.
+  if (error.status === 503 || passing.has(error.errorCode)) throw new LogUnavailable(error.message, { cause: error });
+  throw error;
+}
+
+export const createStream = (link: NatsLink, config: StreamConfig, timeoutMs: number) => call<StreamInfo>(link, `STREAM.CREATE.${config.name}`, config, timeoutMs);
+export const updateStream = (link: NatsLink, config: StreamConfig, timeoutMs: number) => call<StreamInfo>(link, `STREAM.UPDATE.${config.name}`, config, timeoutMs);
+
+/** Null: there is no such stream. */
+export async function streamInfo(link: NatsLink, name: string, timeoutMs: number): Promise<StreamInfo | null> {
+  return await orNull(call<StreamInfo>(link, `STREAM.INFO.${name}`, null, timeoutMs), jsError.streamNotFound);
+}
+
+/** By sequence, or the newest of a subject; from the stream's leader, so never stale. Null: there is none. */
+export async function storedMessage(link: NatsLink, stream: string, which: { readonly seq: number } | { readonly last_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
+  const answer = await orNull(call<{ message: StoredMessage }>(link, `STREAM.MSG.GET.${stream}`, which, timeoutMs), jsError.messageNotFound);
+  return answer?.message ?? null;
+}
+
+/** Removes messages of a subject: all but the newest `keep`, or those before `seq`. */
+export async function purgeSubject(link: NatsLink, stream: string, request: { readonly filter: string; readonly keep?: number; readonly seq?: number }, timeoutMs: number): Promise<number> {
+  return (await call<{ purged: number }>(link, `STREAM.PURGE.${stream}`, request, timeoutMs)).purged;
+}
+
+/** Answers with how many messages wait for it. */
+export async function createConsumer(link: NatsLink, stream: string, config: ConsumerConfig, timeoutMs: number): Promise<{ num_pending: number }> {
+  return await call(link, `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`, { stream_name: stream, config, action: 'create' }, timeoutMs);
+}
+
+export const deleteConsumerSubject = (stream: string, consumer: string): string => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`;
+export const nextSubject = (stream: string, consumer: string): string => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+
+async function orNull<T>(answer: Promise<T>, errorCode: number): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof JetStreamError && error.errorCode === errorCode) return null;
+    throw error;
+  }
+}
+
+/** A header of a stored message; null where it is not there. */
+export function headerOf(message: StoredMessage, name: string): string | null {
+  if (message.hdrs === undefined) return null;
+  const block = Buffer.from(message.hdrs, 'base64').toString('latin1');
+  const line = block.split('\r\n').find((text) => text.toLowerCase().startsWith(`${name.toLowerCase()}:`));
+  return line === undefined ? null : line.slice(name.length + 1).trim();
+}
+
+export const payloadOf = ({ data }: StoredMessage): Buffer => Buffer.from(data ?? '', 'base64');
+export const milliseconds = (time: string): number => Date.parse(time);
+export const toNanoseconds = (ms: number): number => ms * 1_000_000;
