@@ -33,8 +33,8 @@ export interface Hijacked {
 export const maxJsonBytes = 256 * 1024 * 1024;
 export const connectTimeoutMs = 10_000;
 
-/** Path of a thing by name; slashes in image names stay, as Docker's clients send them. */
-export const segment = (name: string): string => name.split('/').map((part) => encodeURIComponent(part)).join('/');
+/** Path of a thing by name; slashes, colons and at-signs of image names stay, as Docker's clients send them. */
+export const segment = (name: string): string => encodeURIComponent(name).replaceAll(/%(2F|3A|40)/g, (code) => decodeURIComponent(code));
 
 export class EngineClient {
   readonly target: Target;

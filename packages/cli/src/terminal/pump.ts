@@ -38,8 +38,9 @@ export function pump(connection: Hijacked, plan: PumpPlan): Promise<'ended' | 'd
     if (detached) resolve('detached');
   };
   const inputEnd = () => {
-    if (plan.endOfInput !== undefined) connection.write(plan.endOfInput, () => connection.endInput());
-    else connection.endInput();
+    // No half-close with a terminal: servers take it for a client that has left, and send no more output.
+    if (plan.endOfInput === undefined) connection.endInput();
+    else connection.write(plan.endOfInput, () => undefined);
   };
   let settled = false;
 
