@@ -1,7 +1,7 @@
 // Puts `pouch` into PATH, with completions for the shells that are there. It must not touch a `pouch` that is not ours.
 import { access, chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { projectDir, repositoryDir } from './config.ts';
+import { repositoryDir } from './config.ts';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -32,7 +32,6 @@ export async function installCli(say: (line: string) => void): Promise<void> {
   if (there !== undefined && !there.includes(signature)) return say(`${wrapperPath} is something else: left as it is; run ${main} with the pinned Node instead`);
   const wrapper = `#!/bin/sh
 ${signature}
-export NODE_COMPILE_CACHE=\${NODE_COMPILE_CACHE:-${quote(join(projectDir, 'compile-cache'))}}
 exec ${quote(process.execPath)} ${quote(main)} "$@"
 `;
   await mkdir('/usr/local/bin', { recursive: true });

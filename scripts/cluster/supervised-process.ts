@@ -92,10 +92,10 @@ export class SupervisedProcess {
   #launch(): void {
     this.boundLog();
     const startedAt = Date.now();
-    const log = openSync(this.#logFile, 'a', 0o640);
+    const log = this.#openLog();
     // A group of its own: neither Ctrl-C at a terminal nor the supervisor's death reaches it.
-    const child = spawn(this.spec.command, this.spec.args, { detached: true, cwd: '/', env: this.spec.env, stdio: ['ignore', log, log] });
-    closeSync(log);
+    const child = spawn(this.spec.command, this.spec.args, { detached: true, cwd: '/', env: this.spec.env, stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'] });
+    if (log !== undefined) closeSync(log);
     this.#child = child;
     this.#set({ state: 'starting', pid: child.pid ?? null });
     child.once('error', (error) => this.#ended(child, startedAt, error.message));
@@ -106,6 +106,15 @@ export class SupervisedProcess {
       () => { if (this.#child === child) this.#set({ state: 'running' }); },
       (error: unknown) => this.#set({ lastEnd: `pid file: ${String(error)}` }),
     );
+  }
+
+  #openLog(): number | undefined {
+    try {
+      return openSync(this.#logFile, 'a', 0o640);
+    } catch (error) {
+      this.#set({ lastEnd: `no log: ${String(error)}` });
+      return undefined; // the log's directory was taken away, or the disk is full: running without a log is better than not running
+    }
   }
 
   #ended(child: ChildProcess, startedAt: number, how: string): void {

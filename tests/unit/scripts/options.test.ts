@@ -1,0 +1,79 @@
+// The options of a one-machine cluster, and the identity of processes.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { containerdPaths, OptionError, parseClusterArguments, resolveCluster } from '../../../scripts/cluster/options.ts';
+import { endByPidFile, endProcess, identify, isRunning, readPidFile, writePidFile } from '../../../scripts/cluster/process-identity.ts';
+
+test('every gap has a default, and flags fill them', () => {
+  const { options, flags } = parseClusterArguments(['--data', '/a', '--nats-port', '0', '--purge']);
+  const config = resolveCluster(options);
+  assert.equal(config.data, '/a');
+  assert.equal(config.natsPort, 0);
+  assert.equal(config.sync, 'always');
+  assert.ok(flags.has('purge'));
+});
+
+test('what could not work is refused with the flag\'s name', () => {
+  const refused = (args: string[], words: RegExp): void => {
+    assert.throws(() => resolveCluster(parseClusterArguments(args).options), (error) => error instanceof OptionError && words.test(error.message));
+  };
+  refused(['--nats-port', 'many'], /--nats-port/);
+  refused(['--sync', 'sometimes'], /--sync/);
+  refused(['--bridge', 'a-name-that-is-too-long'], /--bridge/);
+  refused(['--run', `/${'r'.repeat(100)}`], /--run.*107/);
+  refused(['--socket', `/${'s'.repeat(120)}`], /--socket/);
+  refused(['--nonsense'], /nonsense/);
+});
+
+test('containerd\'s sockets stand below the run directory', () => {
+  assert.ok(Object.values(containerdPaths({ data: '/d', run: '/r' })).every((path) => path.startsWith('/d/') || path.startsWith('/r/')));
+});
+
+test('a pid counts only together with its start time', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'pouch-test-pid-'));
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+  try {
+    assert.ok(child.pid !== undefined);
+    const identity = identify(child.pid);
+    assert.ok(identity !== undefined && isRunning(identity));
+    const file = join(directory, 'pid');
+    await writePidFile(file, identity);
+    assert.deepEqual(await readPidFile(file), identity);
+
+    // A pid file of an earlier process with the same pid names nobody, and nobody is ended for it.
+    await writePidFile(file, { ...identity, startTicks: '1' });
+    assert.equal(await readPidFile(file), undefined);
+    await endByPidFile(file, 1_000);
+    assert.ok(isRunning(identity));
+    await writePidFile(file, { ...identity, bootId: 'another boot' });
+    assert.equal(await readPidFile(file), undefined);
+
+    await writeFile(file, '{"pid":');
+    assert.equal(await readPidFile(file), undefined);
+
+    const exited = once(child, 'exit');
+    assert.ok(await endProcess(identity, 30_000));
+    await exited;
+    assert.ok(!isRunning(identity));
+  } finally {
+    child.kill('SIGKILL');
+    await rm(directory, { recursive: true, force: true });
+  }
+});
+
+test('one that ignores SIGTERM is killed', async () => {
+  const child = spawn('sh', ['-c', 'trap "" TERM; echo ready; while :; do sleep 0.1; done'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    await once(child.stdout, 'data');
+    const identity = child.pid === undefined ? undefined : identify(child.pid);
+    assert.ok(identity !== undefined);
+    assert.ok(await endProcess(identity, 200));
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
