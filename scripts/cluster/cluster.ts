@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { environment } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
-import { endShims, removeNetwork, unmountBelow } from './leftovers.ts';
+import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
 import { resolveCluster, type ClusterConfig, type ClusterOptions } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
@@ -139,6 +139,7 @@ export async function stopCluster(options: ClusterOptions, stop: StopOptions, sa
   if (stop.purge === true) {
     await unmountBelow([config.run, config.data]);
     await removeNetwork(config);
+    await removeCgroups(config.env['POUCH_CGROUP_PARENT'] ?? 'pouch');
     await rm(config.socket, { force: true });
     for (const directory of [config.data, config.run, config.logs]) await purgeDirectory(directory, say);
   }

@@ -8,6 +8,9 @@ import type { ClusterConfig } from './options.ts';
 import { readPidFile } from './process-identity.ts';
 import { statusFile, supervisorPidFile, type SupervisorStatus } from './supervisor.ts';
 
+/** What is missing for a moment only, as at every start, is not worth a line. */
+const quietMs = 1_500;
+
 /** A heartbeat older than this does not show a working agent. */
 const beatMaxAgeMs = 15_000;
 
@@ -67,13 +70,16 @@ export async function describeTrouble(config: ClusterConfig): Promise<string> {
 /** Polls until nothing is missing; throws with what is, and which log to read. `onChange` gets what is missing whenever that changes. */
 export async function waitUntilHealthy(config: ClusterConfig, timeoutMs: number, onChange: (problems: readonly string[]) => void): Promise<void> {
   const deadline = Date.now() + timeoutMs;
+  const began = Date.now();
   let told = '';
   for (;;) {
     const problems = await clusterProblems(config);
     if (problems.length === 0) return;
     if (Date.now() > deadline) throw new Error(`the cluster is not whole after ${Math.round(timeoutMs / 1000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
-    if (problems.join() !== told) onChange(problems);
-    told = problems.join();
+    if (problems.join() !== told && Date.now() - began > quietMs) {
+      onChange(problems);
+      told = problems.join();
+    }
     await delay(50);
   }
 }

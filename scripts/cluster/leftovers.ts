@@ -1,7 +1,8 @@
 // What a cluster can leave behind on the machine once its processes are gone: shims, mounts, the bridge. Ends and removes only what
 // carries this cluster's own socket, directories or bridge name.
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { containerdPaths, type ClusterConfig } from './options.ts';
 import { endProcess, identify, type ProcessIdentity } from './process-identity.ts';
@@ -70,6 +71,17 @@ export async function unmountBelow(directories: readonly string[]): Promise<void
   const umount = await locateProgram('umount');
   if (umount === undefined) return;
   for (const point of mounts.toReversed()) await run(umount, ['-l', point]);
+}
+
+/** Removes the empty control groups below `parent` in every hierarchy; one that still holds a process stays. */
+export async function removeCgroups(parent: string): Promise<void> {
+  const roots = ['/sys/fs/cgroup', ...(await readdir('/sys/fs/cgroup').catch(() => [])).map((name) => join('/sys/fs/cgroup', name))];
+  const remove = async (directory: string): Promise<void> => {
+    const entries = await readdir(directory, { withFileTypes: true }).catch(() => []); // not in this hierarchy
+    for (const entry of entries) if (entry.isDirectory()) await remove(join(directory, entry.name));
+    await rmdir(directory).catch(() => undefined); // in use, or never there
+  };
+  for (const root of roots) await remove(join(root, parent));
 }
 
 /** Removes the bridge and the firewall rules that name it or its network. */
