@@ -51,7 +51,7 @@ export async function appendDecision<M extends Identified, S, R>({ log, subject,
   for (let attempt = 0; attempt < attempts; attempt++) {
     let head: M | null = null;
     let seq = guess?.seq ?? 0;
-    let snapshot = guess?.snapshot ?? null;
+    let snapshot: S | null = guess?.snapshot ?? null;
     const guessed = guess !== undefined;
     guess = undefined;
     if (!guessed) {

@@ -3,6 +3,11 @@ export { connectNats, NatsLink, type ConnectOptions, type NatsAddress } from './
 export * from './errors.ts';
 export * from './event-log.ts';
 export * from './execute.ts';
+export { NatsBucket, type Bucket, type BucketEntry, type BucketOptions } from './bucket.ts';
+export * from './claims.ts';
+export { decodeKey, encodeKey, maxKeyBytes } from './keys.ts';
+export { Lease, openLease, type LeaseHolder, type LeaseOptions, type OpenLeaseOptions, type Term } from './lease.ts';
+export { MemoryBucket, type MemoryBucketOptions } from './memory-bucket.ts';
 export { MemoryEventLog, type MemoryEventLogOptions } from './memory-event-log.ts';
 export { NatsEventLog, openEventLog, type EventLogOptions } from './nats-event-log.ts';
 export { subjectMatches } from './subjects.ts';
