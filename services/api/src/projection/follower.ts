@@ -23,6 +23,8 @@ export interface FollowerOptions {
 
 const firstRetryMs = 100;
 const maxRetryMs = 1_000;
+/** Entries of one transaction while catching up; about 2 MB. */
+const catchUpBatch = 1_000;
 /** Malformed messages of one batch that are told one by one. */
 const maxToldMalformed = 10;
 
@@ -49,6 +51,8 @@ class Follower {
   readonly #options: FollowerOptions;
   #logSeq = 0;
   #following = false;
+  /** While catching up: entries that wait to be a batch worth a transaction. */
+  #gathered: LogEntry[] = [];
 
   constructor(projector: Projector, options: FollowerOptions) {
     this.#projector = projector;
@@ -75,6 +79,7 @@ class Follower {
   /** From one comparison with the log to its going away. */
   async #session(signal: AbortSignal): Promise<void> {
     this.#following = false;
+    this.#gathered = [];
     const streamId = await this.#compare();
     this.#tellState();
     const ended = new AbortController();
@@ -94,9 +99,15 @@ class Follower {
       filter: everySubject,
       from: { seq: (this.#projector.checkpoint?.seq ?? 0) + 1 },
       streamId,
-      onEntries: (entries) => this.#apply(entries),
-      onCaughtUp: () => this.#tellState(),
-      onInterrupted: (reason) => post({ type: 'log-unavailable', error: reason }),
+      onEntries: (entries) => this.#take(entries),
+      onCaughtUp: () => {
+        this.#flush();
+        this.#tellState();
+      },
+      onInterrupted: (reason) => {
+        this.#flush();
+        post({ type: 'log-unavailable', error: reason });
+      },
       onFailed: failed.reject,
     });
     const onAbort = () => failed.resolve();
@@ -146,6 +157,20 @@ class Follower {
       await this.#prune(signal);
       prunedAt = clock.monotonicMs();
     }
+  }
+
+  /** Live, every batch is shown at once; while catching up, one transaction for many is several times as fast. */
+  #take(entries: readonly LogEntry[]): void {
+    if (this.#following) return this.#apply(entries);
+    this.#gathered.push(...entries);
+    if (this.#gathered.length >= catchUpBatch || (entries.at(-1)?.seq ?? 0) >= this.#logSeq) this.#flush();
+  }
+
+  #flush(): void {
+    const entries = this.#gathered;
+    if (entries.length === 0) return;
+    this.#gathered = [];
+    this.#apply(entries);
   }
 
   #apply(entries: readonly LogEntry[]): void {
