@@ -59,7 +59,7 @@ export class Endpoint implements Carrier {
     if (pipe === undefined) return; // its pipe is over: a last grant or ping that was under way
     if (message.data.length === 0 && message.headers?.code === 503) return this.#onNoResponders(pipe);
     const frame = decodeFrame(message.data);
-    if (frame !== null) pipe.take(frame);
+    if (frame !== null) pipe.receive(frame);
   }
 
   #tick(): void {

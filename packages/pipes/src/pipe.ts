@@ -46,7 +46,8 @@ export class Pipe extends Duplex {
   #lastHeardMs: number;
 
   constructor({ token, carrier, ownSubject, peer }: { readonly token: string; readonly carrier: Carrier; readonly ownSubject: string; readonly peer: string | null }) {
-    super({ allowHalfOpen: true, readableHighWaterMark: maxDataBytes, writableHighWaterMark: maxDataBytes, emitClose: true });
+    // Both halves may have ended while the last word is still under way: the pipe is destroyed by its own rules only.
+    super({ allowHalfOpen: true, autoDestroy: false, readableHighWaterMark: maxDataBytes, writableHighWaterMark: maxDataBytes, emitClose: true });
     this.token = token;
     this.#carrier = carrier;
     this.#ownSubject = ownSubject;
@@ -104,7 +105,7 @@ export class Pipe extends Duplex {
   }
 
   /** Takes a frame of the peer in. */
-  take({ type, number, body }: Frame): void {
+  receive({ type, number, body }: Frame): void {
     if (this.destroyed) return;
     this.#lastHeardMs = this.#carrier.now();
     if (number !== this.#received) {
