@@ -15,7 +15,12 @@ const searchPath = [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/
 /** What programs that the network or a proxy stands in front of need to see. */
 const passedOn = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'TMPDIR'];
 
-const fromPouch = (name: string): string | undefined => env[`POUCH_${name.toUpperCase().replaceAll('-', '_')}`];
+const clusterOptions = ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
+
+const variable = (name: string): string => `POUCH_${name.toUpperCase().replaceAll('-', '_')}`;
+
+/** Those reach the services by way of the cluster's options, and no other: a test's cluster must not inherit them. */
+const notPassedOn: readonly string[] = clusterOptions.map(variable);
 
 /** What the caller's environment says; frozen, parsed once. */
 export const environment = Object.freeze({
@@ -29,10 +34,10 @@ export const environment = Object.freeze({
   ci: env['CI'] === 'true',
   /** The cluster's options by the names of their flags. */
   cluster: Object.freeze(Object.fromEntries(
-    ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'].map((name) => [name, fromPouch(name)]),
+    clusterOptions.map((name) => [name, env[variable(name)]]),
   )) as Readonly<Record<string, string | undefined>>,
   /** Variables handed to the services as they are: proxies, and their own settings (POUCH_…). */
   services: Object.freeze(Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && (passedOn.includes(entry[0]) || entry[0].startsWith('POUCH_'))),
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && (passedOn.includes(entry[0]) || (entry[0].startsWith('POUCH_') && !notPassedOn.includes(entry[0])))),
   )),
 });

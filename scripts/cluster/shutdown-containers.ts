@@ -1,7 +1,25 @@
 // Asks the agent to stop its host's containers in order. It must not stop any itself.
+import { HostClient } from '@pouch/pipes';
+import { connect } from 'nats';
 import type { ClusterConfig } from './options.ts';
 
+/** Longest that a container gets between its stop signal and SIGKILL, whatever it asked for. */
+const longestStopSeconds = 120;
+const killGraceMs = 30_000;
+
 /** Answers why it could not be done, or undefined when no container runs any more. */
-export async function shutdownContainers(_config: ClusterConfig): Promise<string | undefined> {
-  return await Promise.resolve('not there yet');
+export async function shutdownContainers(config: ClusterConfig): Promise<string | undefined> {
+  try {
+    const connection = await connect({ servers: `127.0.0.1:${config.natsPort}`, name: 'down', reconnect: false, timeout: 3_000 });
+    try {
+      const client = new HostClient(connection);
+      await client.call(config.hostId ?? 'host', 'host.shutdown', { timeoutSeconds: longestStopSeconds }, { timeoutMs: 1_000 * longestStopSeconds + killGraceMs });
+      client.close();
+      return undefined;
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
