@@ -65,7 +65,7 @@ async function withoutStartingServices(work: () => Promise<void>): Promise<void>
 }
 
 async function apt(args: readonly string[]): Promise<void> {
-  const child = spawn('apt-get', ['-o', 'Dpkg::Use-Pty=0', '-o', 'DPkg::Lock::Timeout=120', '-qq', ...args], {
+  const child = spawn('apt-get', ['-o', 'Dpkg::Use-Pty=0', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::Retries=3', '-qq', ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive', LANG: 'C.UTF-8' },
   });
