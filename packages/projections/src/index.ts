@@ -1,5 +1,6 @@
 // Projections of the log in SQLite: the projector that writes them, the reader that answers from them. Follows no log and serves no HTTP.
-export { openReadOnly, openWriter, ProjectionFileError, readMigrations, removeFiles, type Migrations, type Orm } from './database.ts';
+export { isDamage, openReadOnly, openWriter, ProjectionFileError, readMigrations, removeFiles, type Migrations, type Orm } from './database.ts';
+export { DirectoryInUseError, lockDirectory } from './directory-lock.ts';
 export { dockerItem, dockerState, finishDockerItem, networkModeOf } from './docker-item.ts';
 export { bufferOf, decodeEntry, isKnownKind, typesOf, type Decoded, type LogEntry, type Origin } from './entry.ts';
 export { HistoryReader, messageOf, type HistoryFilter, type HistoryFloor, type HistoryPage, type HistoryRow, type PastContainer, type SubjectHead } from './history-reader.ts';

@@ -2,7 +2,7 @@
 // renaming of that small file, so that a crash at any moment leaves the old one or the new one.
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { openWriter, removeFiles } from '@pouch/projections';
+import { lockDirectory, openWriter, ProjectionFileError, removeFiles } from '@pouch/projections';
 
 const pointerName = 'projection.json';
 const fileName = (generation: number) => `projection-${generation}.db`;
@@ -10,12 +10,19 @@ const filePattern = /^projection-(\d{1,15})\.db(-wal|-shm|-journal)?$/;
 
 export class ProjectionFiles {
   readonly #directory: string;
+  readonly #lock: { release(): void };
   #latest: number;
 
+  /** Takes the directory for this process until `close` or its end, however that comes. Throws DirectoryInUseError. */
   constructor(directory: string) {
     this.#directory = directory;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#lock = lockDirectory(directory);
     this.#latest = Math.max(0, ...this.#generations());
+  }
+
+  close(): void {
+    this.#lock.release();
   }
 
   /** Path of the present file, with its tables made. A file that cannot be used is left out for a new one. */
@@ -88,8 +95,9 @@ function usable(file: string): boolean {
   try {
     openWriter(file).$client.close();
     return true;
-  } catch {
-    // Of another version or damaged: either way a new one is built from the log.
-    return false;
+  } catch (error) {
+    // Of another version or damaged: a new one is built from the log. Anything else (no space, no right) would meet the new one too.
+    if (error instanceof ProjectionFileError) return false;
+    throw error;
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { everySubject, type Message } from '@pouch/contracts';
 import type { EventLog } from '@pouch/eventlog';
 import { messageOf, OperatingError, type Clock } from '@pouch/process';
-import { checkAgainstLog, maxCompared, ProjectionFileError, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
+import { checkAgainstLog, isDamage, maxCompared, ProjectionFileError, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
 import { maxToldSubjects, type FromProjector } from './protocol.ts';
 
 /** What the projection needs of the log. */
@@ -221,7 +221,5 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 function isUnusable(error: unknown): boolean {
-  if (error instanceof UnusableError || error instanceof ProjectionFileError) return true;
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' && (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB');
+  return error instanceof UnusableError || error instanceof ProjectionFileError || isDamage(error);
 }

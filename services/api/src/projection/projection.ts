@@ -2,10 +2,11 @@
 // a thread of its own, which is started again when it dies; here nothing is ever written. See ARCHITECTURE.md, "Projections".
 import type { ProjectionHealth, RebuildProgress } from '@pouch/contracts';
 import type { Container, Placement } from '@pouch/domain';
-import { OperatingError, type LogLevel, type Logger } from '@pouch/process';
+import { messageOf, type LogLevel, type Logger } from '@pouch/process';
 import { ProjectionReader, type HistoryReader, type PresentReader, type Retention } from '@pouch/projections';
 import { ProjectionFiles } from './files.ts';
 import type { FromProjector, LogAddress } from './protocol.ts';
+import { Rebuild, RebuildRunningError, type Build } from './rebuild.ts';
 import { ProjectorThread } from './thread.ts';
 import { HistoryTail } from './tail.ts';
 import { ProjectionBehindError, Waiters, WaitTimeoutError, type WaitOptions } from './waiters.ts';
@@ -27,29 +28,6 @@ export interface Committed {
   readonly subjects: readonly string[] | null;
 }
 
-/** Another rebuild is under way. */
-export class RebuildRunningError extends OperatingError {
-  constructor() {
-    super('conflict', 'the projection is being rebuilt already');
-  }
-}
-
-/** A build: its file, its thread, and how far it has come. */
-interface Build {
-  readonly file: string;
-  thread: ProjectorThread;
-  seq: number;
-  following: boolean;
-}
-
-interface Rebuilding {
-  readonly build: Build;
-  readonly targetSeq: number;
-  readonly startedAtMs: number;
-  readonly done: PromiseWithResolvers<void>;
-  messages: number;
-}
-
 const seqKey = 'seq';
 const containerKey = (id: string) => `container ${id}`;
 /** Deaths in a row without a batch in between, after which the file itself is doubted and built anew. */
@@ -63,7 +41,7 @@ export class Projection {
   readonly #listeners = new Set<(committed: Committed) => void>();
   #reader: ProjectionReader;
   #build: Build;
-  #rebuilding: Rebuilding | null = null;
+  #rebuilding: Rebuild | null = null;
   #state: ProjectionHealth['state'] = 'starting';
   #logSeq: number | null = null;
   #error: string | null = null;
@@ -162,31 +140,12 @@ export class Projection {
    */
   async *rebuild(): AsyncGenerator<RebuildProgress> {
     if (this.#rebuilding !== null) throw new RebuildRunningError();
-    const file = this.#files.create();
-    const rebuilding: Rebuilding = { build: this.#startBuild(file, 0), targetSeq: Math.max(this.#logSeq ?? 0, this.seq), startedAtMs: Date.now(), done: Promise.withResolvers(), messages: 0 };
-    this.#rebuilding = rebuilding;
-    const outcome = rebuilding.done.promise.then(() => null, (error: unknown) => (error instanceof Error ? error.message : String(error)));
-    const started = performance.now();
-    const progress = (state: RebuildProgress['state'], error: string | null): RebuildProgress => {
-      const elapsedMs = performance.now() - started;
-      const { messages, targetSeq } = rebuilding;
-      return { state, seq: rebuilding.build.seq, targetSeq, messages, elapsedMs: Math.round(elapsedMs), messagesPerSecond: Math.round((messages * 1000) / Math.max(1, elapsedMs)), error };
-    };
+    const rebuild = new Rebuild(this.#startBuild(this.#files.create(), 0), Math.max(this.#logSeq ?? 0, this.seq));
+    this.#rebuilding = rebuild;
     try {
-      for (;;) {
-        let timer: NodeJS.Timeout | undefined;
-        const tick = new Promise<'tick'>((resolve) => (timer = setTimeout(() => resolve('tick'), 250)));
-        const result = await Promise.race([outcome, tick]);
-        clearTimeout(timer);
-        if (result === 'tick') {
-          yield progress('rebuilding', null);
-          continue;
-        }
-        yield result === null ? progress('done', null) : progress('failed', result);
-        return;
-      }
+      yield* rebuild.progress();
     } finally {
-      if (this.#rebuilding === rebuilding) this.#giveUpRebuild(new Error('whoever asked for it has gone'));
+      if (this.#rebuilding === rebuild) this.#giveUpRebuild('whoever asked for it has gone');
     }
   }
 
@@ -195,11 +154,12 @@ export class Projection {
     if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#restartTimer);
-    this.#giveUpRebuild(new Error('the api is closing'));
+    this.#giveUpRebuild('the api is closing');
     this.#waiters.failAll(new ProjectionBehindError('the api is closing'));
     this.tail.reset();
     await this.#build.thread.stop();
     this.#reader.close();
+    this.#files.close();
   }
 
   #lastContainer(id: string): Container | null {
@@ -207,7 +167,7 @@ export class Projection {
   }
 
   #startBuild(file: string, seq: number): Build {
-    const build: Build = { file, seq, following: false, thread: this.#startThread(file, () => build) };
+    const build: Build = { file, seq, thread: this.#startThread(file, () => build) };
     return build;
   }
 
@@ -274,7 +234,7 @@ export class Projection {
 
   #died(build: Build, error: string): void {
     if (this.#stopped) return;
-    if (build === this.#rebuilding?.build) return this.#giveUpRebuild(new Error(`its thread ended: ${error}`));
+    if (build === this.#rebuilding?.build) return this.#giveUpRebuild(`its thread ended: ${error}`);
     if (build !== this.#build) return;
     this.#deaths += 1;
     this.#restarts += 1;
@@ -294,9 +254,14 @@ export class Projection {
   /** The present file is of no use: a new, empty one takes its place at once, and fills. */
   #beginAnew(): void {
     const old = this.#build;
-    const file = this.#files.create();
-    this.#files.point(file);
-    const reader = ProjectionReader.open(file);
+    const made = this.#attempt(() => {
+      const file = this.#files.create();
+      this.#files.point(file);
+      return { file, reader: ProjectionReader.open(file) };
+    });
+    // E.g. no space left: counts as a further death of the thread, so it is tried again later.
+    if ('error' in made) return this.#died(old, made.error);
+    const { file, reader } = made;
     this.#reader.close();
     this.#reader = reader;
     this.#build = this.#startBuild(file, 0);
@@ -306,26 +271,37 @@ export class Projection {
     void old.thread.stop().then(() => this.#files.remove(old.file));
   }
 
-  #heardOfRebuild(rebuilding: Rebuilding, message: FromProjector): void {
-    const { build } = rebuilding;
-    if (message.type === 'committed') {
-      build.seq = message.seq;
-      rebuilding.messages += message.messages;
-    } else if (message.type === 'following') build.following = true;
-    else if (message.type === 'log-unavailable') return this.#giveUpRebuild(new Error(message.error));
-    else if (message.type === 'unusable') return this.#giveUpRebuild(new Error(message.reason));
-    else if (message.type === 'counted') {
+  /** Work on files that may fail for reasons outside; the reason is answered, in words. */
+  #attempt<T extends object>(work: () => T): T | { readonly error: string } {
+    try {
+      return work();
+    } catch (error) {
+      return { error: messageOf(error) };
+    }
+  }
+
+  #heardOfRebuild(rebuild: Rebuild, message: FromProjector): void {
+    const { build } = rebuild;
+    const failure = rebuild.heard(message);
+    if (failure !== null) return this.#giveUpRebuild(failure);
+    if (message.type === 'counted') {
       this.#malformed = message.malformed;
       this.#unknown = message.unknown;
     }
-    if (build.following && build.seq >= this.seq) this.#swap(rebuilding);
+    if (rebuild.following && build.seq >= this.seq) this.#swap(rebuild);
   }
 
   /** The new build has come as far as the old one: it takes over. */
-  #swap({ build, done }: Rebuilding): void {
+  #swap(rebuild: Rebuild): void {
+    const { build } = rebuild;
     const old = this.#build;
-    const reader = ProjectionReader.open(build.file);
-    this.#files.point(build.file);
+    const made = this.#attempt(() => {
+      const opened = ProjectionReader.open(build.file);
+      this.#files.point(build.file);
+      return { reader: opened };
+    });
+    if ('error' in made) return this.#giveUpRebuild(made.error);
+    const { reader } = made;
     this.#reader.close();
     this.#reader = reader;
     this.#build = build;
@@ -334,16 +310,16 @@ export class Projection {
     this.#setState('following');
     this.#tell({ seq: build.seq, subjects: null });
     this.#options.logger.info({ seq: build.seq }, 'projection rebuilt');
-    done.resolve();
+    rebuild.done();
     void old.thread.stop().then(() => this.#files.remove(old.file));
   }
 
-  #giveUpRebuild(reason: Error): void {
-    const rebuilding = this.#rebuilding;
-    if (rebuilding === null) return;
+  #giveUpRebuild(reason: string): void {
+    const rebuild = this.#rebuilding;
+    if (rebuild === null) return;
     this.#rebuilding = null;
-    rebuilding.done.reject(reason);
-    void rebuilding.build.thread.stop().then(() => this.#files.remove(rebuilding.build.file));
+    rebuild.failed(reason);
+    void rebuild.build.thread.stop().then(() => this.#files.remove(rebuild.build.file));
   }
 }
 
