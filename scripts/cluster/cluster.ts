@@ -14,7 +14,6 @@ import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftover
 import { resolveCluster, type ClusterConfig, type ClusterOptions } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
-import { shutdownContainers } from './shutdown-containers.ts';
 import { startOrder } from './specs.ts';
 import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
 
@@ -127,7 +126,8 @@ export async function stopCluster(options: ClusterOptions, stop: StopOptions, sa
   const config = await currentConfig(options);
   if (stop.keepContainers !== true && await supervisorStatus(config) !== undefined) {
     say('stopping containers');
-    const problem = await shutdownContainers(config);
+    // Loaded only here: it brings the services' own packages along, and a checkout in which they are broken must still come down.
+    const problem = await import('./shutdown-containers.ts').then(({ shutdownContainers }) => shutdownContainers(config), String);
     if (problem !== undefined) say(`containers could not be stopped in order (${problem}); they are ended after the agent`);
   }
   say('stopping api, scheduler, agent, containerd and nats-server');
