@@ -1,7 +1,21 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody and decides nothing.
-import type { AggregateKind, Candidate, Container, Host, HostId, Placement, Reserved } from '@pouch/domain';
+import type { AggregateKind, Candidate, Container, ContainerId, Host, HostId, Placement, Reserved } from '@pouch/domain';
 import { placementSubject, type Recorded } from '@pouch/contracts';
+
+/** A request that has no host yet, with the sequence of its message: the guess for the next append. */
+export interface Waiting {
+  readonly placement: Placement;
+  readonly seq: number;
+}
+
+/** A host's no to a container that had been placed on it. */
+export interface Rejection {
+  readonly containerId: ContainerId;
+  readonly hostId: HostId;
+  readonly code: string;
+  readonly message: string;
+}
 
 /** A removed aggregate, to be purged from the log when its time is over. */
 export interface Gone {
@@ -11,6 +25,7 @@ export interface Gone {
 
 interface Promised {
   readonly hostId: HostId;
+  readonly name: string;
   readonly cpuNanos: number;
   readonly memoryBytes: number;
   readonly ports: readonly string[];
@@ -27,18 +42,21 @@ export class View {
   readonly #hosts = new Map<HostId, Host>();
   readonly #books = new Map<HostId, HostBooks>();
   readonly #promises = new Map<string, Promised>();
-  readonly #waiting = new Map<string, Placement>();
+  readonly #waiting = new Map<string, Waiting>();
+  /** Placed, but the host's own subject does not tell of it yet. */
+  readonly #unassigned = new Map<string, Extract<Placement, { status: 'placed' }>>();
+  readonly #rejections = new Map<string, Rejection>();
   readonly #gone = new Map<string, Gone>();
 
   /** Takes one message in; the log's order per subject is assumed. */
-  apply({ subject, message }: Recorded): void {
+  apply({ subject, seq, message }: Recorded): void {
     const snapshot: unknown = message.snapshot;
     switch (message.kind as AggregateKind) {
       case 'host':
         this.#hosts.set((snapshot as Host).id, snapshot as Host);
         break;
       case 'placement':
-        this.#applyPlacement(subject, snapshot as Placement);
+        this.#applyPlacement(subject, seq, snapshot as Placement);
         break;
       case 'container':
         this.#applyContainer(subject, snapshot as Container);
@@ -54,14 +72,16 @@ export class View {
     }
   }
 
-  #applyPlacement(subject: string, placement: Placement): void {
+  #applyPlacement(subject: string, seq: number, placement: Placement): void {
+    this.#unassigned.delete(placement.id);
     switch (placement.status) {
       case 'requested':
         this.release(placement.id);
-        this.#waiting.set(placement.id, placement);
+        this.#waiting.set(placement.id, { placement, seq });
         break;
       case 'placed':
         this.#waiting.delete(placement.id);
+        this.#unassigned.set(placement.id, placement);
         this.promise(placement, placement.hostId);
         break;
       case 'refused':
@@ -73,22 +93,29 @@ export class View {
   }
 
   #applyContainer(subject: string, container: Container): void {
+    if (this.#unassigned.get(container.id)?.hostId === container.hostId) this.#unassigned.delete(container.id);
     if (container.status !== 'removed') return this.promise(container, container.hostId);
-    this.release(container.id);
-    this.#gone.set(subject, { subject, atMs: container.removedAtMs });
-    // A rejected container is placed again: its placement lives on.
-    if (container.reason.kind !== 'rejected') {
+    if (this.#promises.get(container.id)?.hostId === container.hostId) this.release(container.id);
+    const { reason, removedAtMs } = container;
+    if (reason.kind === 'rejected') {
+      // It is placed again: its placement lives on.
+      this.#rejections.set(container.id, { containerId: container.id, hostId: container.hostId, code: reason.code, message: reason.message });
+    } else {
+      // Before the container's own subject: a placement without a container would be assigned once more.
       const placement = placementSubject(container.id);
-      this.#gone.set(placement, { subject: placement, atMs: container.removedAtMs });
+      this.#gone.set(placement, { subject: placement, atMs: removedAtMs });
     }
+    this.#gone.set(subject, { subject, atMs: removedAtMs });
   }
 
   /** Counts a container against a host at once, before the log has told of it. Doing it again changes nothing. */
-  promise({ id, spec }: Pick<Container | Placement, 'id' | 'spec'>, hostId: HostId): void {
-    if (this.#promises.get(id)?.hostId === hostId) return;
+  promise({ id, name, spec }: Pick<Container | Placement, 'id' | 'name' | 'spec'>, hostId: HostId): void {
+    const present = this.#promises.get(id);
+    if (present?.hostId === hostId && present.name === name) return;
     this.release(id);
     const promised: Promised = {
       hostId,
+      name,
       cpuNanos: spec.resources.nanoCpus ?? 0,
       memoryBytes: spec.resources.memoryBytes ?? 0,
       ports: spec.ports.filter((port) => port.hostPort !== null).map((port) => `${port.hostPort}/${port.protocol}`),
@@ -134,8 +161,27 @@ export class View {
   }
 
   /** Requests without a host, oldest first. */
-  waiting(): readonly Placement[] {
+  waiting(): readonly Waiting[] {
     return [...this.#waiting.values()];
+  }
+
+  /** Placements whose container has not been put on its host's subject. */
+  unassigned(): readonly Extract<Placement, { status: 'placed' }>[] {
+    return [...this.#unassigned.values()];
+  }
+
+  rejections(): readonly Rejection[] {
+    return [...this.#rejections.values()];
+  }
+
+  /** The rejection has been told to the placement. */
+  settle({ containerId }: Rejection): void {
+    this.#rejections.delete(containerId);
+  }
+
+  /** The name that a container has, or has asked for; null when there is no such container. */
+  nameOf(containerId: string): string | null {
+    return this.#promises.get(containerId)?.name ?? this.#waiting.get(containerId)?.placement.name ?? null;
   }
 
   /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`. */

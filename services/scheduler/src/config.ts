@@ -1,0 +1,30 @@
+// The scheduler's configuration, from the environment: parsed once, frozen, passed in. Nothing else of the scheduler reads process.env.
+import { hostname } from 'node:os';
+import { Type } from 'typebox';
+import { parseConfig, type LogLevel } from '@pouch/process';
+
+const schema = Type.Object({
+  POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
+  POUCH_RETENTION_DAYS: Type.Number({ default: 7, minimum: 0, description: 'days that removed containers, ended execs and removed images stay in the log' }),
+  POUCH_RETENTION_COUNT: Type.Integer({ default: 100_000, minimum: 0, description: 'how many of them stay at most' }),
+  POUCH_LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info' }),
+});
+
+export interface SchedulerConfig {
+  readonly natsUrl: string;
+  /** Shown as the leader in `pouch cluster`. */
+  readonly name: string;
+  readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };
+  readonly logLevel: LogLevel;
+}
+
+/** Throws a `ConfigError` that says which variable is wrong and what is right. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): SchedulerConfig {
+  const parsed = parseConfig(schema, env);
+  return Object.freeze({
+    natsUrl: parsed.POUCH_NATS_URL,
+    name: `${hostname()}-${process.pid}`,
+    retention: { maxAgeMs: parsed.POUCH_RETENTION_DAYS * 86_400_000, maxCount: parsed.POUCH_RETENTION_COUNT },
+    logLevel: parsed.POUCH_LOG_LEVEL as LogLevel,
+  });
+}

@@ -1,0 +1,98 @@
+// Gives requests a host: chooses, tells the placement, then puts the container on its host's subject. Works only during a term of leadership;
+// the expected sequences fence a leader that does not know yet that it is none.
+import { randomUUID } from 'node:crypto';
+import { containerSubject, placementSubject, type Meta } from '@pouch/contracts';
+import { decideContainer, decidePlacement, schedule, type Placement, type PlacementCommand } from '@pouch/domain';
+import { execute, type PouchLog, type Term } from '@pouch/eventlog';
+import type { Clock, Logger } from '@pouch/process';
+import type { Rejection, View, Waiting } from './view.ts';
+
+/** Placements under way at once; the rest waits in the view. */
+const maxInFlight = 64;
+
+export interface PlacerDeps {
+  readonly view: View;
+  readonly log: PouchLog;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class Placer {
+  readonly #deps: PlacerDeps;
+  /** Containers that are being worked on: the view shows them as open until the log has told of the outcome. */
+  readonly #inFlight = new Set<string>();
+
+  constructor(deps: PlacerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes up all that is open. Call it whenever the view has changed, and now and then: what failed is taken up again. */
+  work(term: Term): void {
+    if (term.signal.aborted) return;
+    const { view } = this.#deps;
+    for (const rejection of view.rejections()) this.#take(rejection.containerId, () => this.#reject(rejection));
+    for (const placement of view.unassigned()) this.#take(placement.id, () => this.#assign(placement));
+    for (const waiting of view.waiting()) this.#take(waiting.placement.id, () => this.#place(waiting, term));
+  }
+
+  #take(containerId: string, work: () => Promise<void>): void {
+    if (this.#inFlight.has(containerId) || this.#inFlight.size >= maxInFlight) return;
+    this.#inFlight.add(containerId);
+    work()
+      .catch((error: unknown) => this.#deps.logger.warn({ err: error, containerId }, 'placement did not go through; it is taken up again'))
+      .finally(() => this.#inFlight.delete(containerId));
+  }
+
+  async #place({ placement, seq }: Waiting, term: Term): Promise<void> {
+    const { view, logger } = this.#deps;
+    // Choosing and counting happen in one go, before anything is awaited: two requests never count on the same room.
+    const plan = schedule(placement.spec, view.candidates(), placement.rejections);
+    if (plan.outcome === 'refuse') {
+      await this.#decide(placement, seq, { type: 'RefusePlacement', code: plan.code, message: plan.message, verdicts: plan.verdicts });
+      logger.info({ containerId: placement.id, reason: plan.message }, 'placement refused');
+      return;
+    }
+    view.promise(placement, plan.hostId);
+    const placed = await this.#decide(placement, seq, { type: 'PlaceContainer', hostId: plan.hostId, epoch: term.epoch, verdicts: plan.verdicts }).catch((error: unknown) => {
+      view.release(placement.id);
+      throw error;
+    });
+    // Another scheduler was faster: the log will tell which host it chose.
+    if (placed?.status !== 'placed') return view.release(placement.id);
+    await this.#assign(placed);
+  }
+
+  async #assign({ id, name, spec, hostId }: Extract<Placement, { status: 'placed' }>): Promise<void> {
+    const { log, clock, logger } = this.#deps;
+    const nowMs = clock.now();
+    const assigned = await execute({
+      log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
+      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec }, nowMs),
+    });
+    if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
+  }
+
+  async #reject(rejection: Rejection): Promise<void> {
+    const { containerId, hostId, code, message } = rejection;
+    const subject = placementSubject(containerId);
+    const nowMs = this.#deps.clock.now();
+    await execute({
+      log: this.#deps.log, kind: 'placement', subject, commandId: randomUUID(), meta: this.#meta(nowMs),
+      decide: (state) => decidePlacement(state, { type: 'ReportRejection', hostId, code, message }, nowMs),
+    });
+    this.#deps.view.settle(rejection);
+  }
+
+  async #decide(placement: Placement, seq: number, command: PlacementCommand): Promise<Placement | null> {
+    const nowMs = this.#deps.clock.now();
+    const executed = await execute({
+      log: this.#deps.log, kind: 'placement', subject: placementSubject(placement.id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq, snapshot: placement },
+      decide: (state) => decidePlacement(state, command, nowMs),
+    });
+    return executed.ok ? executed.snapshot : null;
+  }
+
+  #meta(atMs: number): Meta {
+    return { atMs, service: 'scheduler', actor: 'scheduler', cause: null };
+  }
+}

@@ -1,0 +1,103 @@
+// The scheduler put together: it follows the log all the time, and acts on what it sees while it holds the lease.
+import { claimsBucket, everyBeat, everySubject, leasesBucket, schedulerLease, schedulerStatusSubject, streamName, toMessage, type Beat, type NameClaim, type Recorded, type SchedulerStatus } from '@pouch/contracts';
+import { connectNats, openClaims, openEventLog, openLease, type PouchLog, type Term } from '@pouch/eventlog';
+import { systemClock, type Logger } from '@pouch/process';
+import type { SchedulerConfig } from './config.ts';
+import { Janitor } from './janitor.ts';
+import { Liveness } from './liveness.ts';
+import { Placer } from './placer.ts';
+import { View } from './view.ts';
+
+const tickMs = 1_000;
+const sweepEveryTicks = 60;
+
+export interface Scheduler {
+  readonly leads: boolean;
+  stop(): Promise<void>;
+}
+
+export interface SchedulerOptions {
+  readonly config: SchedulerConfig;
+  readonly logger: Logger;
+  /** The log is not the one that was followed, or cannot be used: start anew. Called at most once. */
+  readonly onFailed: (error: Error) => void;
+}
+
+/** Starts at once and waits for NATS in the background. */
+export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
+  const clock = systemClock;
+  const link = connectNats({ servers: config.natsUrl, name: 'scheduler', logger, clock });
+  const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
+  const view = new View();
+  const placer = new Placer({ view, log, clock, logger });
+  const liveness = new Liveness({ hosts: () => view.hosts(), connected: () => link.connected, log, clock, logger });
+  const janitor = new Janitor({ view, claims: openClaims<NameClaim>({ link, logger, bucket: claimsBucket }), log, retention: config.retention, clock, logger });
+  let term: (Term & { readonly sinceMs: number }) | null = null;
+  let ticks = 0;
+
+  const subscription = log.follow({
+    filter: everySubject,
+    from: 'last-per-subject',
+    onMessages: (messages: readonly Recorded[]) => {
+      for (const message of messages) view.apply(message);
+      if (term === null || !subscription.caughtUp) return;
+      placer.work(term);
+      for (const message of messages) {
+        janitor.release(message).catch((error: unknown) => logger.warn({ err: error, subject: message.subject }, 'name not released now; the sweep will'));
+      }
+    },
+    onCaughtUp: () => term !== null && placer.work(term),
+    onFailed,
+  });
+
+  const lease = openLease({
+    link, logger, bucket: leasesBucket, name: schedulerLease, holder: config.name,
+    onAcquired: (acquired) => {
+      term = { ...acquired, sinceMs: clock.now() };
+      ticks = 0;
+      if (subscription.caughtUp) placer.work(term);
+    },
+    onLost: () => (term = null),
+  });
+
+  const tick = async (): Promise<void> => {
+    if (term === null || !subscription.caughtUp) return;
+    placer.work(term);
+    await liveness.check(term);
+    if (ticks++ % sweepEveryTicks === 0 && term !== null) await janitor.sweep(term);
+  };
+  const ticker = setInterval(() => void tick().catch((error: unknown) => logger.warn({ err: error }, 'a round of the scheduler failed; the next one is due')), tickMs);
+
+  void link.connection().then((connection) => {
+    connection.subscribe(everyBeat, { callback: (error, message) => {
+      const beat = error === null ? toBeat(message.data) : null;
+      if (beat !== null) liveness.hear(beat);
+    } });
+    connection.subscribe(schedulerStatusSubject, { callback: (error, message) => {
+      if (error !== null || term === null) return;
+      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status() } satisfies SchedulerStatus));
+    } });
+  }, (error: unknown) => logger.debug({ err: error }, 'closed before NATS was reached'));
+
+  return {
+    get leads() {
+      return term !== null;
+    },
+    async stop() {
+      clearInterval(ticker);
+      await lease.stop();
+      await subscription.stop();
+      await log.close();
+      await link.close();
+    },
+  };
+}
+
+function toBeat(data: Uint8Array): Beat | null {
+  try {
+    const beat = JSON.parse(Buffer.from(data).toString()) as Partial<Beat> | null;
+    return typeof beat?.hostId === 'string' && typeof beat.atMs === 'number' ? (beat as Beat) : null;
+  } catch {
+    return null; // noise on the subject is not worth more than silence
+  }
+}
