@@ -1,7 +1,9 @@
 // What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
+import type { Duplex } from 'node:stream';
 import type { Containerd } from '@pouch/containerd';
-import type { HostCallName, HostCalls, HostPipeName } from '@pouch/contracts';
+import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message } from '@pouch/contracts';
 import type { Capacity, Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
+import type { EventLog } from '@pouch/eventlog';
 import type { SysHelper } from '@pouch/native';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from './config.ts';
@@ -14,15 +16,40 @@ import type { Store } from './store/store.ts';
 import type { Attempts } from './reconcile/attempts.ts';
 import type { Tasks } from './tasks/tasks.ts';
 
+/** What the images' room is made with. */
+export interface ImagesDeps {
+  readonly config: AgentConfig;
+  readonly containerd: Containerd;
+  readonly log: EventLog<Message>;
+  readonly logger: Logger;
+  readonly now: () => number;
+  /** Images that containers of this host (not removed ones) stand on. */
+  readonly used: () => readonly { readonly containerId: string; readonly name: string; readonly running: boolean; readonly image: ImagePin }[];
+}
+
 /** The images of this host. `ensure` fails with an error whose `code` is `not-found` where the host does not have the image. */
 export interface ImagesRoom {
   ensure(pin: ImagePin): Promise<{ readonly chainId: string }>;
+  readonly calls: CallHandlers;
+  readonly pipes: PipeHandlers;
+  /** Tells the log of images that it does not know, and of names that are gone. Rejects with LogUnavailable. */
+  announce(): Promise<void>;
 }
 
-/** The networks of this host. Both are idempotent. */
+/** What the networks' room is made with. */
+export interface NetworkDeps {
+  readonly config: AgentConfig;
+  readonly sys: SysHelper;
+  readonly logger: Logger;
+}
+
+/** The networks of this host: containers whose mode is `bridge`. `attach` and `detach` are idempotent. */
 export interface NetworkRoom {
   attach(container: Container): Promise<{ readonly netnsPath: string | null; readonly attachment: NetworkAttachment }>;
+  /** Nothing there is no error. */
   detach(containerId: string): Promise<void>;
+  /** Address of the host on the bridge, for `host-gateway`; null before the bridge is there. */
+  gateway(): string | null;
   /** Takes away what belongs to no container among `known`. */
   cleanupOrphans(known: ReadonlySet<string>): Promise<void>;
 }
@@ -47,12 +74,14 @@ export interface Rooms {
   readonly network: NetworkRoom;
   /** Set while the host is being shut down: exits are told as such and nothing is started. */
   readonly shutdown: { active: boolean };
+  /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */
+  readonly stopping: { active: boolean };
   /** Reports what was observed of a container; durable when it returns. The promise is the log's answer and need not be awaited. */
   readonly report: (containerId: string, command: ContainerCommand) => Promise<number | null>;
 }
 
 /** Handlers of calls and pipes that one room serves. */
 export type CallHandlers = { [N in HostCallName]?: (params: HostCalls[N]['params']) => Promise<HostCalls[N]['result']> };
-export type PipeName = HostPipeName;
+export type PipeHandlers = { [N in HostPipeName]?: (params: HostPipes[N]['params'], stream: Duplex, signal: AbortSignal) => Promise<HostPipes[N]['trailer']> };
 
 export const noNetwork: NetworkAttachment = { ipAddress: null, prefixLength: null, gateway: null, macAddress: null, ports: [] };

@@ -23,7 +23,7 @@ export interface AppenderOptions {
   readonly logger: Logger;
   readonly now: () => number;
   /** What is known of a subject without asking; null: the log is asked. */
-  readonly guess: (subject: string) => { readonly seq: number; readonly snapshot: Container } | null;
+  readonly guess: (subject: string) => { readonly seq: number; readonly snapshot: State } | null;
   /** What stands in the log now. */
   readonly learned: (subject: string, seq: number, snapshot: State) => void;
 }

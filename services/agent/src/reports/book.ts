@@ -28,6 +28,11 @@ export class Book {
     for (const { containerId, seq, snapshot } of this.#store.heads()) this.#heads.set(containerId, { seq, snapshot });
   }
 
+  /** The log is about to be read from its beginning, and may be another one: whatever it says then is news. */
+  distrust(): void {
+    for (const [id, { snapshot }] of this.#heads) this.#heads.set(id, { seq: 0, snapshot });
+  }
+
   subject(containerId: string): string {
     return containerSubject(this.#hostId, containerId as ContainerId);
   }

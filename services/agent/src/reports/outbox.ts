@@ -1,6 +1,7 @@
 // Reports on their way to the log: kept in SQLite until they are acknowledged, appended in order per aggregate, several in one message
 // when they pile up. While the log is away they wait, and are decided against the head that is there when it is back.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerCommand, ExecCommand } from '@pouch/domain';
 import type { Store } from '../store/store.ts';
 
@@ -159,12 +160,17 @@ export class Outbox {
         seq = await append({ id: last.id, kind: last.kind, subject: queue.subject, reports });
         this.#back();
       } catch (error) {
-        const retryable = (error as { retryable?: unknown }).retryable === true;
-        if (retryable || ++queue.attempts < maxAttempts) {
+        if ((error as { retryable?: unknown }).retryable === true) {
           logger.warn({ subject: queue.subject, waiting: queue.entries.length, err: error }, 'the log cannot be told now, the report waits');
           this.#wait();
           return;
         }
+        if (++queue.attempts < maxAttempts && !this.#closed) {
+          logger.error({ subject: queue.subject, attempts: queue.attempts, err: error }, 'a report could not be appended and is tried again');
+          await delay(Math.min(retryFirstMs, 5 * 2 ** queue.attempts));
+          continue;
+        }
+        if (this.#closed) return;
         logger.error({ subject: queue.subject, reports, err: error }, 'reports were given up: the log refused them again and again');
       }
       queue.attempts = 0;
@@ -208,7 +214,7 @@ export class Outbox {
     while (others.length > 0 && !this.#away && !this.#closed) {
       const some = others.splice(0, parallelRetries);
       for (const queue of some) this.#drain(queue);
-      await Promise.all(some.map(({ draining }) => draining));
+      await Promise.all(some.map(({ draining }) => draining ?? Promise.resolve()));
     }
   }
 

@@ -117,7 +117,7 @@ async function carryInput(rooms: Rooms, container: Container, run: AttachedRun, 
     const fifo = await openFifoWriter(stdin);
     const ended = await pumpInput(client, fifo, signal);
     // Docker's rule: the first client's end of input is the container's where it asked for that; a terminal has no end.
-    const hungUp = !ended && signal.aborted && !run.ended;
+    const hungUp = !ended && !run.ended && !rooms.stopping.active;
     if ((ended || hungUp) && spec.stdinOnce && !spec.tty) await closeStdin(rooms, id, startId);
   } catch (error) {
     rooms.logger.warn({ containerId: id, err: error }, 'input to a container ended');
