@@ -127,7 +127,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   follower.start();
   const unlisten = log.onStateChange((available) => { if (available) outbox.retryNow(); });
   const stopBeat = startBeat({ rooms, seq: () => follower.seq, publish: (subject, payload) => { if (link.connected) void link.connection().then((nc) => nc.publish(subject, payload)).catch(() => { /* the next beat is as good */ }); } });
-  const server = await serve({ rooms, execs, link: pipesLink, logger, images });
+  const server = serve({ rooms, execs, link: pipesLink, logger, images });
 
   return {
     rooms,

@@ -1,10 +1,10 @@
 // What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
-import type { Duplex } from 'node:stream';
 import type { Containerd } from '@pouch/containerd';
-import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message } from '@pouch/contracts';
+import type { Message } from '@pouch/contracts';
 import type { Capacity, Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
 import type { EventLog } from '@pouch/eventlog';
 import type { SysHelper } from '@pouch/native';
+import type { CallHandlers, PipeHandlers } from '@pouch/pipes';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from './config.ts';
 import type { Layout } from './containers/layout.ts';
@@ -79,9 +79,5 @@ export interface Rooms {
   /** Reports what was observed of a container; durable when it returns. The promise is the log's answer and need not be awaited. */
   readonly report: (containerId: string, command: ContainerCommand) => Promise<number | null>;
 }
-
-/** Handlers of calls and pipes that one room serves. */
-export type CallHandlers = { [N in HostCallName]?: (params: HostCalls[N]['params']) => Promise<HostCalls[N]['result']> };
-export type PipeHandlers = { [N in HostPipeName]?: (params: HostPipes[N]['params'], stream: Duplex, signal: AbortSignal) => Promise<HostPipes[N]['trailer']> };
 
 export const noNetwork: NetworkAttachment = { ipAddress: null, prefixLength: null, gateway: null, macAddress: null, ports: [] };

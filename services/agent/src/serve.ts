@@ -1,8 +1,66 @@
-// TEMPORARY until @pouch/pipes is there.
+// What an api asks of this host directly: calls and pipes, each handed to the room that knows. It keeps nothing.
 import type { NatsLink } from '@pouch/eventlog';
-import type { Logger } from '@pouch/process';
+import { serveHost, type CallHandlers, type HostServer, type PipeHandlers } from '@pouch/pipes';
+import { OperatingError, type Logger } from '@pouch/process';
+import { top } from './containers/top.ts';
+import { containerSize, hostUsage } from './containers/usage.ts';
 import type { Execs } from './exec/exec.ts';
+import { shutDownHost } from './reconcile/shutdown.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
-export async function serve(_deps: { rooms: Rooms; execs: Execs; link: NatsLink; logger: Logger; images: ImagesRoom }): Promise<{ stop(): Promise<void> }> {
-  return { stop: () => Promise.resolve() };
+import { attach } from './streams/attach.ts';
+import { logs } from './streams/logs.ts';
+
+export interface ServeDeps {
+  readonly rooms: Rooms;
+  readonly execs: Execs;
+  readonly images: ImagesRoom;
+  readonly link: NatsLink;
+  readonly logger: Logger;
+}
+
+const maxTerminalSide = 0xffff;
+
+/** Serves as soon as NATS can be reached, until `stop`. */
+export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop(): Promise<void> } {
+  const calls: CallHandlers = {
+    ...images.calls,
+    'container.top': ({ containerId, psArgs }) => top(rooms, containerId, psArgs),
+    'container.resize': async ({ containerId, rows, columns }) => await resize(rooms, containerId, undefined, { rows, columns }),
+    'exec.resize': async ({ containerId, execId, rows, columns }) => await resize(rooms, containerId, execId, { rows, columns }),
+    'container.size': ({ containerId }) => containerSize(rooms, containerId),
+    'host.usage': () => hostUsage(rooms),
+    'host.shutdown': ({ timeoutSeconds }) => shutDownHost(rooms, timeoutSeconds),
+  };
+  const pipes: PipeHandlers = {
+    ...images.pipes,
+    'container.attach': async (params, pipe) => {
+      await attach(rooms, params, pipe, pipe.signal);
+      return {};
+    },
+    'container.logs': async (params, pipe) => {
+      await logs(rooms, params, pipe, pipe.signal);
+      return {};
+    },
+    'exec.start': (params, pipe) => execs.start(params, pipe, pipe.signal),
+  };
+  let server: HostServer | null = null;
+  let stopped = false;
+  void link.connection().then((connection) => {
+    if (!stopped) server = serveHost(connection, rooms.config.hostId, { calls, pipes }, { logger });
+  }, (error: unknown) => { if (!stopped) logger.error({ err: error }, 'calls and pipes cannot be served'); });
+  return {
+    async stop() {
+      stopped = true;
+      await server?.stop();
+    },
+  };
+}
+
+async function resize({ containerd, book }: Rooms, containerId: string, execId: string | undefined, { rows, columns }: { rows: number; columns: number }): Promise<Record<string, never>> {
+  const container = book.local(containerId);
+  if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${containerId}`);
+  if (container.status !== 'running' && container.status !== 'paused') throw new OperatingError('not-running', `Container ${containerId} is not running`);
+  for (const side of [rows, columns]) if (!Number.isInteger(side) || side < 0 || side > maxTerminalSide) throw new OperatingError('bad-parameter', `a terminal's size is between 0 and ${maxTerminalSide}, not ${side}`);
+  await containerd.tasks.resizePty(containerId, { width: columns, height: rows }, execId === undefined ? {} : { execId });
+  return {};
 }

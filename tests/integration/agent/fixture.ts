@@ -5,11 +5,16 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { load } from '@pouch/containerd';
-import { containerSubject, containersOfHost, messageVersion, toMessage, type Message, type Recorded } from '@pouch/contracts';
-import { containerId, decideContainer, fold, hostId, imageId, type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerId, type ContainerSpec } from '@pouch/domain';
+import { containerSubject, containersOfHost, execSubject, messageVersion, toMessage, type HostPipeName, type HostPipes, type Message, type Recorded } from '@pouch/contracts';
+import {
+  containerId, decideContainer, decideExec, execId as toExecId, fold, hostId, imageId,
+  type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerId, type ContainerSpec, type Exec, type ExecSpec,
+} from '@pouch/domain';
 import { ConflictError, connectNats, NatsEventLog, type NatsLink } from '@pouch/eventlog';
+import { HostClient } from '@pouch/pipes';
 import { createLogger } from '@pouch/process';
 import { startAgent, type Agent } from '../../../services/agent/src/agent.ts';
 import { readConfig } from '../../../services/agent/src/config.ts';
@@ -42,12 +47,37 @@ export interface Fixture {
   untilStatus<S extends Container['status']>(id: ContainerId, status: S): Promise<Extract<Container, { status: S }>>;
   /** Assigned and created. */
   created(different?: Partial<ContainerSpec>): Promise<ContainerId>;
+  /** Calls and pipes, as an api makes them. */
+  readonly client: HostClient;
+  /** Opens a pipe, ends its input with `input`, and reads it to its end; without a terminal the two streams are taken apart. */
+  converse<N extends HostPipeName>(name: N, params: HostPipes[N]['params'], input?: string | null): Promise<Conversation<N>>;
+  /** Appends an exec, as the api does. */
+  execOf(containerId: ContainerId, different?: Partial<ExecSpec>): Promise<{ containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: null; actor: string }>;
+  exec(execId: string): Promise<Exec | null>;
   /** Events of a container so far, in order. */
   events(id: ContainerId): ContainerEvent[];
   /** What a container has written, by its log. */
   output(id: ContainerId): Promise<string>;
   directory: string;
   stop(): Promise<void>;
+}
+
+export interface Conversation<N extends HostPipeName> {
+  readonly trailer: HostPipes[N]['trailer'];
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly raw: Buffer;
+}
+
+/** Takes Docker's frames apart. */
+export function unframe(raw: Buffer): { stdout: string; stderr: string } {
+  const texts = ['', '', ''];
+  for (let at = 0; at + 8 <= raw.length;) {
+    const length = raw.readUInt32BE(at + 4);
+    texts[raw[at] ?? 0] += raw.subarray(at + 8, at + 8 + length).toString();
+    at += 8 + length;
+  }
+  return { stdout: texts[1] ?? '', stderr: texts[2] ?? '' };
 }
 
 export async function startFixture({ env = {} }: { env?: Record<string, string> } = {}): Promise<Fixture> {
@@ -83,6 +113,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
     },
     onFailed: (error) => { throw error; },
   });
+  const client = new HostClient(await link.connection());
   const children = new Set<ChildProcess>();
   let running: { agent: Agent; links: NatsLink[] } | null = null;
 
@@ -106,7 +137,25 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
   }
 
   const fixture: Fixture = {
-    nats, containerd, log, link, directory,
+    nats, containerd, log, link, directory, client,
+    async converse(name, params, input = '') {
+      const pipe = await client.open(host, name, params);
+      if (input !== null) pipe.end(input);
+      const raw = await buffer(pipe);
+      const trailer = await pipe.trailer;
+      return { raw, trailer, ...unframe(raw) };
+    },
+    async execOf(id, different = {}) {
+      const execId = toExecId(randomBytes(32).toString('hex'));
+      const spec: ExecSpec = { args: ['true'], env: [], workingDir: '', user: '', tty: false, attach: { stdin: false, stdout: true, stderr: true }, privileged: false, detachKeys: '', ...different };
+      const decision = decideExec(null, { type: 'CreateExec', id: execId, hostId: host, containerId: id, spec }, Date.now());
+      if (!decision.ok) throw new Error(decision.refusal.message);
+      await log.append({ subject: execSubject(host, execId), expectedSeq: 0, message: { v: messageVersion, id: randomUUID(), kind: 'exec', events: decision.events, snapshot: fold('exec', null, decision.events) as Exec, meta: { atMs: Date.now(), service: 'api', actor: 'test', cause: null } } });
+      return { containerId: id, execId, spec, detach: false, consoleSize: null, actor: 'test' };
+    },
+    async exec(execId) {
+      return ((await log.last(execSubject(host, toExecId(execId))))?.message.snapshot ?? null) as Exec | null;
+    },
     agent() {
       if (running === null) throw new Error('no agent runs');
       return running.agent;
@@ -184,6 +233,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
           await once(child, 'exit');
         }
         await fixture.stopAgent();
+        client.close();
         await subscription.stop();
         await log.close();
         await link.close();

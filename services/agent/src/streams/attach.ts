@@ -1,11 +1,11 @@
 // `docker attach`: follows a container's output from now on and carries input to it. It registers before a start as well as during a run,
 // belongs to one run, and ends with it. It reads the log, not the container, so nothing is lost while the agent is down.
-import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isContainerdError } from '@pouch/containerd';
 import type { HostPipes } from '@pouch/contracts';
 import type { Container } from '@pouch/domain';
 import type { LogRecord } from '@pouch/native';
+import type { ServerPipe } from '@pouch/pipes';
 import { OperatingError } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { follow } from './follow.ts';
@@ -20,7 +20,7 @@ const stdinOpenTries = 1_200;
 const stdinOpenMs = 50;
 
 /** Returns when the run has ended and all of its output is written, or when the client has gone (`signal`). */
-export async function attach(rooms: Rooms, params: AttachParams, client: Duplex, signal: AbortSignal): Promise<void> {
+export async function attach(rooms: Rooms, params: AttachParams, client: ServerPipe, signal: AbortSignal): Promise<void> {
   const { containerId: id } = params;
   const container = rooms.book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
@@ -29,6 +29,8 @@ export async function attach(rooms: Rooms, params: AttachParams, client: Duplex,
   const current = currentRun(rooms, id);
   const position = params.logs ? 0 : await endOfLog(dir);
   const run = new AttachedRun(rooms, id, current);
+  // From here on nothing is missed: whoever waits for that may now start the container.
+  client.accept();
   const done = new AbortController();
   const both = AbortSignal.any([signal, done.signal]);
   const input = params.stdin && params.stream && container.spec.openStdin ? carryInput(rooms, container, run, client, both) : Promise.resolve();
@@ -43,7 +45,7 @@ export async function attach(rooms: Rooms, params: AttachParams, client: Duplex,
   }
 }
 
-async function carryOutput(params: AttachParams, log: { dir: string; position: number; raw: boolean }, run: AttachedRun, client: Duplex, signal: AbortSignal): Promise<void> {
+async function carryOutput(params: AttachParams, log: { dir: string; position: number; raw: boolean }, run: AttachedRun, client: ServerPipe, signal: AbortSignal): Promise<void> {
   const over = (): boolean => !params.stream || run.over();
   for await (const records of follow({ dir: log.dir, position: log.position, signal, over })) {
     for (const record of records) {
@@ -107,7 +109,7 @@ class AttachedRun {
   }
 }
 
-async function carryInput(rooms: Rooms, container: Container, run: AttachedRun, client: Duplex, signal: AbortSignal): Promise<void> {
+async function carryInput(rooms: Rooms, container: Container, run: AttachedRun, client: ServerPipe, signal: AbortSignal): Promise<void> {
   const { id, spec } = container;
   const gone = new Promise<null>((resolve) => { signal.addEventListener('abort', () => resolve(null), { once: true }); });
   const startId = await Promise.race([run.begun, gone]);

@@ -1,7 +1,7 @@
 // `docker logs`: what a container wrote, from its log files, and what it goes on to write. It reads only.
-import type { Writable } from 'node:stream';
 import type { HostPipes } from '@pouch/contracts';
 import type { LogRecord } from '@pouch/native';
+import type { ServerPipe } from '@pouch/pipes';
 import { OperatingError } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { follow } from './follow.ts';
@@ -12,12 +12,14 @@ import { LogCursor, tailOf } from './log-files.ts';
 type LogsParams = HostPipes['container.logs']['params'];
 
 /** Writes the log to `output` as docker's clients expect it; returns when it has ended, or with `follow` when the container's run has. */
-export async function logs(rooms: Rooms, params: LogsParams, output: Writable, signal: AbortSignal): Promise<void> {
+export async function logs(rooms: Rooms, params: LogsParams, output: ServerPipe, signal: AbortSignal): Promise<void> {
   const { containerId: id } = params;
   const container = rooms.book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
   if (container.spec.log.driver === 'none') throw new OperatingError('unsupported', 'configured logging driver does not support reading');
   const dir = rooms.layout.log(id);
+  output.accept();
+  output.resume();
   const wants = (record: LogRecord): boolean => (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);
   const tail = params.tail === null ? { position: 0, skipLines: 0 } : await tailOf(dir, params.tail, wants);
   const writer = new LogWriter(params, { raw: container.spec.tty, byLine: params.tail !== null, skipLines: tail.skipLines, wants }, output, signal);
@@ -90,7 +92,7 @@ interface Shape {
 class LogWriter {
   readonly #timestamps: boolean;
   readonly #shape: Shape;
-  readonly #output: Writable;
+  readonly #output: ServerPipe;
   readonly #signal: AbortSignal;
   readonly #lines = new LineAssembler();
   readonly #sinceNs: bigint | null;
@@ -99,7 +101,7 @@ class LogWriter {
   /** Chunks go out as they are: nothing has to be known about lines. */
   #plain: boolean;
 
-  constructor({ timestamps, sinceNs, untilNs }: LogsParams, shape: Shape, output: Writable, signal: AbortSignal) {
+  constructor({ timestamps, sinceNs, untilNs }: LogsParams, shape: Shape, output: ServerPipe, signal: AbortSignal) {
     this.#timestamps = timestamps;
     this.#sinceNs = sinceNs === null ? null : BigInt(sinceNs);
     this.#untilNs = untilNs === null ? null : BigInt(untilNs);
