@@ -1,7 +1,6 @@
 // Settings of the network: mode, ports, name resolution. Says what the container is to have; the host makes it.
 import { isIP } from 'node:net';
 import type { NetworkMode, PortBinding } from '@pouch/domain';
-import { portKey } from '@pouch/contracts';
 import { badField, HttpError } from '../../errors.ts';
 import { host, type Reading, type Setting } from './table.ts';
 
@@ -26,6 +25,9 @@ export const networkSettings: readonly Setting[] = [
   host('DnsSearch', (draft, value, { field }) => { draft.dnsSearch = value.map((name) => oneWord(name, field)); }, (spec) => spec.dnsSearch),
   host('DnsOptions', (draft, value, { field }) => { draft.dnsOptions = value.map((option) => oneWord(option, field)); }, (spec) => spec.dnsOptions),
 ];
+
+/** `80/tcp`: the key under which Docker files a binding. */
+export const portKey = (port: Pick<PortBinding, 'containerPort' | 'protocol'>): string => `${port.containerPort}/${port.protocol}`;
 
 function networkMode(value: string, { field, surroundings }: Reading): NetworkMode {
   switch (value) {
@@ -74,7 +76,8 @@ function extraHost(entry: string, field: string): string {
   const name = entry.slice(0, Math.max(colon, 0));
   const address = entry.slice(colon + 1).replace(/^\[(.*)\]$/, '$1');
   if (name === '' || /\s/.test(name)) throw badField(field, `bad format for add-host: ${JSON.stringify(entry.slice(0, 80))}`);
-  if (address === 'host-gateway') throw badField(field, 'host-gateway does not take effect yet: name an address');
+  // The host's own address on the bridge: only the host knows it.
+  if (address === 'host-gateway') return `${name}:${address}`;
   if (isIP(address) === 0) throw badField(field, `invalid IP address in add-host: ${JSON.stringify(address.slice(0, 80))}`);
   return `${name}:${address}`;
 }

@@ -1,0 +1,93 @@
+// The api's configuration, from the environment: parsed once, frozen, passed in. Nothing else of the api reads process.env.
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { isAbsolute } from 'node:path';
+import { Type } from 'typebox';
+import { ConfigError, messageOf, parseConfig, type LogLevel } from '@pouch/process';
+import type { Retention } from '@pouch/projections';
+
+const schema = Type.Object({
+  POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
+  POUCH_DATA_DIR: Type.String({ default: '/var/lib/pouch/api', description: 'absolute path; holds the projection' }),
+  POUCH_SOCKET: Type.String({ default: '/var/run/pouchd.sock', description: 'absolute path of the unix socket' }),
+  POUCH_TCP: Type.Optional(Type.String({ description: 'address:port to listen on beside the socket, e.g. 127.0.0.1:2375; other addresses than loopback need POUCH_TLS_CA, _CERT and _KEY' })),
+  POUCH_TLS_CA: Type.Optional(Type.String({ description: 'file of the CA that client certificates must be of' })),
+  POUCH_TLS_CERT: Type.Optional(Type.String({ description: 'file of the server certificate' })),
+  POUCH_TLS_KEY: Type.Optional(Type.String({ description: 'file of its key' })),
+  POUCH_DEFAULT_RUNTIME: Type.String({ default: 'runc', description: 'runtime of containers that name none' }),
+  POUCH_HISTORY_DAYS: Type.Number({ default: 90, minimum: 0, description: 'days that the history reaches back; 0: no bound' }),
+  POUCH_HISTORY_MESSAGES: Type.Integer({ default: 2_000_000, minimum: 0, description: 'messages that the history keeps at most; 0: no bound' }),
+  POUCH_LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info' }),
+});
+
+export interface Config {
+  readonly natsUrl: string;
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly tcp: TcpConfig | null;
+  readonly defaultRuntime: string;
+  readonly retention: Retention;
+  readonly logLevel: LogLevel;
+}
+
+export interface TcpConfig {
+  readonly host: string;
+  readonly port: number;
+  /** PEM texts; null: plain, on a loopback address only. */
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string } | null;
+}
+
+/** Ended execs and placements that led to nothing stay for this long. */
+const endedMs = 3_600_000;
+
+/** Throws a `ConfigError` that says which variable is wrong and what is right. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const parsed = parseConfig(schema, env);
+  for (const name of ['POUCH_DATA_DIR', 'POUCH_SOCKET'] as const) {
+    if (!isAbsolute(parsed[name])) throw new ConfigError(`${name} must be an absolute path, not ${JSON.stringify(parsed[name])}`);
+  }
+  return Object.freeze({
+    natsUrl: parsed.POUCH_NATS_URL,
+    dataDir: parsed.POUCH_DATA_DIR,
+    socket: parsed.POUCH_SOCKET,
+    tcp: parsed.POUCH_TCP === undefined ? null : tcpConfig(parsed.POUCH_TCP, parsed),
+    defaultRuntime: parsed.POUCH_DEFAULT_RUNTIME,
+    retention: { maxAgeMs: parsed.POUCH_HISTORY_DAYS === 0 ? null : parsed.POUCH_HISTORY_DAYS * 86_400_000, maxMessages: parsed.POUCH_HISTORY_MESSAGES || null, endedMs },
+    logLevel: parsed.POUCH_LOG_LEVEL as LogLevel,
+  });
+}
+
+interface TlsFiles {
+  readonly POUCH_TLS_CA?: string;
+  readonly POUCH_TLS_CERT?: string;
+  readonly POUCH_TLS_KEY?: string;
+}
+
+function tcpConfig(address: string, files: TlsFiles): TcpConfig {
+  const match = /^(?:tcp:\/\/)?(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? Number.NaN);
+  if (host === undefined || !(port <= 65_535)) throw new ConfigError(`POUCH_TCP must be address:port, e.g. 127.0.0.1:2375, not ${JSON.stringify(address)}`);
+  const names = ['POUCH_TLS_CA', 'POUCH_TLS_CERT', 'POUCH_TLS_KEY'] as const;
+  const missing = names.filter((name) => files[name] === undefined);
+  if (missing.length === names.length) {
+    // Whoever reaches the API can become root of every host: without verified client certificates it stays on this machine.
+    if (!isLoopback(host)) throw new ConfigError(`POUCH_TCP: ${host} is not a loopback address: it needs TLS with client verification, by POUCH_TLS_CA, POUCH_TLS_CERT and POUCH_TLS_KEY`);
+    return { host, port, tls: null };
+  }
+  if (missing.length > 0) throw new ConfigError(`TLS needs all of ${names.join(', ')}; missing: ${missing.join(', ')}`);
+  return { host, port, tls: { ca: pem('POUCH_TLS_CA', files), cert: pem('POUCH_TLS_CERT', files), key: pem('POUCH_TLS_KEY', files) } };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || (isIP(host) === 4 && host.startsWith('127.')) || host === '::1';
+}
+
+function pem(name: keyof TlsFiles, files: TlsFiles): string {
+  const file = files[name] ?? '';
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`${name}: ${file} cannot be read: ${messageOf(error)}`);
+  }
+}

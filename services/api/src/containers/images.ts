@@ -1,0 +1,62 @@
+// The image that a container is to be made from, as the projection knows the hosts' images.
+import { canonicalReference, familiarReference, parseReference } from '@pouch/contracts';
+import type { Image, ImageDefaults, ImagePin } from '@pouch/domain';
+import { badField, HttpError } from '../errors.ts';
+import type { Projection } from '../projection/projection.ts';
+
+export interface FoundImage {
+  readonly pin: ImagePin;
+  readonly defaults: ImageDefaults;
+  readonly platform: Image['record']['platform'];
+}
+
+/** By name, `name@digest`, id, or beginning of an id. 404 in Docker's words where no host has it. */
+export function findImage(projection: Projection, reference: string): FoundImage {
+  const { name, images } = candidates(projection, reference);
+  const present = images.filter((image) => image.state === 'present');
+  // Hosts may have different ones under a name: the newest arrival is what the name means.
+  const newest = present.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
+  if (newest === undefined) throw new HttpError(404, `No such image: ${shown(reference)}`);
+  const { record } = newest;
+  return {
+    pin: { reference, name: name ?? (newest.name.startsWith('sha256:') ? null : newest.name), id: record.id, manifestDigest: record.manifestDigest },
+    defaults: record.config,
+    platform: record.platform,
+  };
+}
+
+function candidates({ present }: Projection, text: string): { name: string | null; images: Image[] } {
+  const byId = /^(?:sha256:)?([0-9a-f]{6,64})$/.exec(text);
+  const parsed = parseReference(text);
+  if (parsed !== null) {
+    const { digest } = parsed;
+    const name = canonicalReference({ ...parsed, digest: null });
+    const named = present.imagesByName(digest === null ? name : canonicalReference(parsed)).map(({ state }) => state);
+    if (named.length > 0) return { name: named[0]?.name ?? name, images: named };
+    if (digest !== null) {
+      const tagged = parsed.tag === null ? present.images().map(({ state }) => state).filter((image) => image.name.startsWith(`${parsed.domain}/${parsed.path}:`)) : present.imagesByName(name).map(({ state }) => state);
+      const same = tagged.filter((image) => image.record.manifestDigest === digest);
+      return { name: same[0]?.name ?? null, images: same };
+    }
+  }
+  if (byId !== null) {
+    const images = present.imagesById(byId[1] ?? '').map(({ state }) => state);
+    if (new Set(images.map((image) => image.record.id)).size > 1) throw new HttpError(400, `Image: ${text} is the beginning of more than one image's id`);
+    return { name: null, images };
+  }
+  if (parsed === null) throw badField('Image', `invalid reference format: ${JSON.stringify(text.slice(0, 120))}`);
+  return { name: null, images: [] };
+}
+
+function shown(text: string): string {
+  const parsed = parseReference(text);
+  return parsed === null ? text.slice(0, 200) : familiarReference(canonicalReference(parsed));
+}
+
+/** `os[/arch[/variant]]` against what the image is for; Docker answers as if the image was not there, so that the client pulls the right one. */
+export function requirePlatform({ platform, pin }: FoundImage, wanted: string): void {
+  const [os = '', architecture = platform.architecture, variant = platform.variant] = wanted.toLowerCase().split('/');
+  const aliases: Readonly<Record<string, string>> = { 'x86_64': 'amd64', 'x86-64': 'amd64', aarch64: 'arm64' };
+  if (os === platform.os && (aliases[architecture] ?? architecture) === platform.architecture && (variant === platform.variant || platform.variant === null)) return;
+  throw new HttpError(404, `image with reference ${pin.reference} was found but does not match the specified platform: wanted ${wanted.slice(0, 80)}, actual: ${platform.os}/${platform.architecture}`);
+}

@@ -1,0 +1,41 @@
+// Carries bytes both ways between a client's connection and a host's pipe, with the pace of the slower one, half-closes and all.
+import type { Duplex } from 'node:stream';
+
+export interface BridgeOptions {
+  /** Whether what the client sends is input; else it is read and dropped, so that its going away is noticed. */
+  readonly input: boolean;
+}
+
+/** A client that does not close its side after the answer's end is cut after this. */
+const lingerMs = 2_000;
+
+/** Joins them until the answer has ended or one side breaks; then both are closed. Never rejects. */
+export async function bridge(client: Duplex, pipe: Duplex, { input }: BridgeOptions): Promise<void> {
+  const closed = Promise.withResolvers<void>();
+  // The other side's error is told by its owner (the pipe's trailer) or concerns nobody (a client that has gone).
+  pipe.on('error', () => pipe.destroy());
+  client.on('error', () => client.destroy());
+  client.once('close', () => {
+    pipe.destroy();
+    closed.resolve();
+  });
+  const over = (): void => {
+    // Input that still comes has nowhere to go; it is read all the same, for a connection closed over unread bytes is reset.
+    client.unpipe(pipe);
+    client.resume();
+    if (!client.writableEnded) client.end();
+    const timer = setTimeout(() => client.destroy(), lingerMs);
+    client.once('close', () => clearTimeout(timer));
+    if (client.readableEnded) client.once('finish', () => client.destroy());
+    else client.once('end', () => { if (client.writableFinished) client.destroy(); else client.once('finish', () => client.destroy()); });
+  };
+  pipe.once('end', over);
+  pipe.once('close', () => { if (!pipe.readableEnded) over(); });
+  if (input) client.pipe(pipe);
+  else {
+    client.resume();
+    pipe.end();
+  }
+  pipe.pipe(client, { end: false });
+  await closed.promise;
+}
