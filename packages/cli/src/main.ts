@@ -31,5 +31,10 @@ async function main(): Promise<number> {
   }
 }
 
+/** Writes to a pipe may still be queued; what was printed must have left before the process does. */
+const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((resolve) => stream.write('', () => resolve()));
+
+const code = await main();
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
 // Streams that are still open (a stdin nobody will read to its end) must not keep the program.
-process.exit(await main());
+process.exit(code);

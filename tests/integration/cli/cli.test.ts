@@ -1,9 +1,11 @@
 // The real CLI as a process against a stand-in for the API: transcripts, exit codes, streams, signals, errors.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { DockerApiStandIn } from './docker-api-stand-in.ts';
 import { pouch, pouchMain, startPouch } from './run-pouch.ts';
@@ -161,6 +163,20 @@ test('a reader that goes away ends pouch quietly', async (t) => {
   const api = await standIn(t);
   const { stdout, stderr } = await promisify(execFile)('sh', ['-c', `"${process.execPath}" "${pouchMain}" run busybox flood | head -c 10`], { env: { ...process.env, POUCH_HOST: `unix://${api.socketPath}` } });
   assert.deepEqual([stdout, stderr], ['xxxxxxxxxx', '']);
+});
+
+test('a slow reader gets everything: what was printed leaves before the process does', async (t) => {
+  const api = await standIn(t);
+  const child = spawn(process.execPath, [pouchMain, 'run', 'busybox', 'flood'], { env: { ...process.env, POUCH_HOST: `unix://${api.socketPath}` }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const closed = once(child, 'close');
+  const patience = AbortSignal.timeout(30_000);
+  while ([...api.boxes.values()].every((box) => box.status !== 'exited') && !patience.aborted) await delay(20);
+  // Nothing has been read so far; a reader that comes much later than the container's end must not find less.
+  await delay(300);
+  let bytes = 0;
+  child.stdout.on('data', (chunk: Buffer) => void (bytes += chunk.length));
+  assert.deepEqual((await closed)[0], 0);
+  assert.equal(bytes, 64 * 64 * 1024);
 });
 
 test('names are completed from the API', async (t) => {
