@@ -7,7 +7,7 @@ import type { HistoryRow } from '@pouch/projections';
 import { HttpError, badField } from '../errors.ts';
 import { StreamWriter } from '../events/stream-writer.ts';
 import type { Projection } from '../projection/projection.ts';
-import type { ClusterDeps } from './routes.ts';
+import type { ClusterDeps } from './deps.ts';
 import { clusterEvent, historyFilter, listOf, selected, type EventSelection } from './event.ts';
 import { instant } from './instant.ts';
 

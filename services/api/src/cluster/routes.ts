@@ -4,29 +4,18 @@ import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import {
   AtQuery, ClusterContainers, ClusterContainerState, ClusterHealth, ClusterHosts, ContainerHistory, HistoryQuery, projectionSeqHeader, schedulerStatusSubject, VerifyReport,
-  type ClusterHost, type Message, type RebuildProgress, type SchedulerStatus,
+  type ClusterHost, type RebuildProgress, type SchedulerStatus,
 } from '@pouch/contracts';
-import type { EventLog } from '@pouch/eventlog';
-import { messageOf, type Clock, type Logger } from '@pouch/process';
+import { messageOf } from '@pouch/process';
 import { HttpError, noSuchContainer } from '../errors.ts';
-import { StreamWriter, type StreamLimits } from '../events/stream-writer.ts';
+import { StreamWriter } from '../events/stream-writer.ts';
 import type { Projection } from '../projection/projection.ts';
+import type { ClusterDeps } from './deps.ts';
 import { clusterEvent } from './event.ts';
 import { clusterEventsRoute } from './events-route.ts';
 import { instant, seqAtInstant } from './instant.ts';
 import { containerAt, containersAt, summaryOf } from './past.ts';
 import { verify } from './verify.ts';
-
-export interface ClusterDeps {
-  readonly projection: Projection;
-  readonly log: Pick<EventLog<Message>, 'identity' | 'read'>;
-  /** Core NATS, to ask the scheduler. */
-  readonly nc: { request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<{ readonly data: Uint8Array }> };
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** For tests. */
-  readonly streamLimits?: StreamLimits;
-}
 
 const schedulerTimeoutMs = 1_000;
 /** Verifications read the whole log: one at a time. */
