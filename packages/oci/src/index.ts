@@ -1,0 +1,13 @@
+// From Docker's settings to an OCI runtime spec. `buildSpec` and its rooms are pure; `readHostFacts`, `resolveDevices` and `readHostDevices` look at the host.
+export { boundingSet, capabilityNames, defaultCapabilities } from './capabilities.ts';
+export { buildSpec } from './build-spec.ts';
+export { readHostDevices, resolveDevices, type AskedDevice } from './devices.ts';
+export { hostsFile, resolvConf, type HostsInput, type ResolvConfInput } from './etc-files.ts';
+export { readHostFacts } from './host-facts.ts';
+export type * from './image-spec.ts';
+export type * from './input.ts';
+export { buildProcess, type ProcessInput } from './process.ts';
+export type { Outcome, SpecRefusal } from './refusal.ts';
+export { stringifySpec, type Process, type Spec } from './runtime-spec.ts';
+export { parseSeccompProfile, type SeccompProfile } from './seccomp-profile.ts';
+export { resolveUser, type ReadImageFile } from './users.ts';
