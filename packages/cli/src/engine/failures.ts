@@ -8,6 +8,9 @@ export const addressOf = (target: Target): string => (target.kind === 'unix' ? t
 /** For an error of the connection itself (`code` as in Node's system errors). */
 export function unreachable(target: Target, cause: NodeJS.ErrnoException): UnreachableError {
   const where = addressOf(target);
+  if (target.kind === 'tcp' && target.tls !== null && /^ERR_(SSL|TLS)|CERT|LEAF_SIGNATURE|EPROTO/.test(cause.code ?? '')) {
+    return new UnreachableError(`no trusted connection to ${where}: ${(cause as { reason?: string }).reason ?? cause.message}`, { hint: '--tlscacert names the CA of the API, --tlscert and --tlskey who you are', cause });
+  }
   switch (cause.code) {
     case 'ENOENT':
       return new UnreachableError(`cannot reach the API: there is no socket ${where}`, { hint: 'is the cluster up? npm run up', cause });
@@ -18,7 +21,7 @@ export function unreachable(target: Target, cause: NodeJS.ErrnoException): Unrea
       return new UnreachableError(`nobody answers on ${where}`, { hint: 'is the cluster up? npm run up', cause });
     case 'ECONNRESET':
     case 'EPIPE':
-      return new UnreachableError(`the API at ${where} closed the connection`, { hint: 'it may be restarting; try again', cause });
+      return new UnreachableError(`the API at ${where} closed the connection`, { hint: target.kind === 'tcp' && target.tls === null ? 'it may want TLS: --tlscacert, --tlscert, --tlskey' : 'it may be restarting; try again', cause });
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return new UnreachableError(`${where}: no such host is known here`, { cause });
