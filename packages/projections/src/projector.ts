@@ -22,6 +22,11 @@ export interface Checkpoint {
   readonly prunedMs: number;
 }
 
+export interface AppliedMessage {
+  readonly seq: number;
+  readonly messageId: string;
+}
+
 /** What one batch did. `subjects`: those that had messages, each once. */
 export interface Applied {
   readonly seq: number;
@@ -83,9 +88,17 @@ export class Projector {
     this.#checkpoint = row;
   }
 
-  /** The newest messages applied, newest first, to be compared with what the log holds at their sequences. Malformed ones are left out. */
-  recent(limit: number): { seq: number; messageId: string }[] {
-    return this.#orm.$client.prepare("SELECT seq, message_id AS messageId FROM history WHERE message_id <> '' ORDER BY seq DESC LIMIT ?").all(limit) as { seq: number; messageId: string }[];
+  /**
+   * Messages to be compared with what the log holds at their sequences: the newest applied, then the last ones of what lives, at most `limit` of
+   * each and the newest first. The log forgets what has ended, so of the newest perhaps none is left there. Malformed ones are left out.
+   */
+  *recent(limit: number): Generator<AppliedMessage> {
+    const sqlite = this.#orm.$client;
+    yield* sqlite.prepare("SELECT seq, message_id AS messageId FROM history WHERE message_id <> '' ORDER BY seq DESC LIMIT ?").all(limit) as AppliedMessage[];
+    // Looks at every subject: only where the first answer was not enough.
+    yield* sqlite
+      .prepare("SELECT h.seq, h.message_id AS messageId FROM subjects s JOIN history h ON h.seq = s.last_seq WHERE s.gone_seq IS NULL AND h.message_id <> '' ORDER BY h.seq DESC LIMIT ?")
+      .all(limit) as AppliedMessage[];
   }
 
   /** Applies a batch in ascending order; what was applied before is passed over. Operating errors of SQLite leave everything as it was. */

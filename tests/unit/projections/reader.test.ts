@@ -183,7 +183,7 @@ test('a projection is of the log that is there only if identity, end and last me
   const { projector, close } = projectionOf(log.entries);
   const checkpoint = projector.checkpoint;
   assert.ok(checkpoint !== null);
-  const ids = new Map(projector.recent(1_000).map(({ seq, messageId }) => [seq, messageId]));
+  const ids = new Map([...projector.recent(1_000)].map(({ seq, messageId }) => [seq, messageId]));
   const check = (facts: Partial<Parameters<typeof checkAgainstLog>[2]>) =>
     checkAgainstLog(checkpoint, projector.recent(64), { identity: 'stream', lastSeq: log.seq, messageIdAt: (seq) => Promise.resolve(ids.get(seq) ?? null), ...facts });
   assert.equal((await check({})).same, true);
@@ -192,6 +192,22 @@ test('a projection is of the log that is there only if identity, end and last me
   assert.equal((await check({ messageIdAt: () => Promise.resolve('reused') })).same, false);
   assert.equal((await check({ messageIdAt: (seq) => Promise.resolve(seq > log.seq - 10 ? null : (ids.get(seq) ?? null)) })).same, true, 'retention may have taken the last ones');
   assert.equal((await check({ messageIdAt: () => Promise.resolve(null) })).same, false);
+  close();
+});
+
+test('a projection is recognised although the log has forgotten everything that ended since', async () => {
+  const log = new LogOfEntries();
+  log.join();
+  for (let n = 0; n < 200; n++) {
+    log.create(n);
+    log.remove(n);
+  }
+  const { projector, close } = projectionOf(log.entries);
+  const checkpoint = projector.checkpoint;
+  assert.ok(checkpoint !== null);
+  const facts = { identity: 'stream', lastSeq: log.seq, messageIdAt: (seq: number) => Promise.resolve(seq === 1 ? 'm-1' : null) };
+  assert.deepEqual(await checkAgainstLog(checkpoint, projector.recent(64), facts), { same: true });
+  assert.equal((await checkAgainstLog(checkpoint, projector.recent(64), { ...facts, messageIdAt: (seq) => Promise.resolve(seq === 1 ? 'other' : null) })).same, false);
   close();
 });
 
