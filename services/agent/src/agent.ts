@@ -111,7 +111,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   });
   const images = createImages({ config, containerd, log, logger, now, used });
   const network = createNetwork({ config, sys, logger });
-  const specs = new SpecMaker({ config, containerd, layout, sys, network });
+  const specs = new SpecMaker({ config, containerd, layout, logger, gateway: () => network.gateway() });
   const rooms: Rooms = {
     config, logger, now, capacity: facts.capacity, containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
     specs, images, network, shutdown: { active: false }, stopping: { active: false }, report,

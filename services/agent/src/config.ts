@@ -18,7 +18,7 @@ const schema = Type.Object({
   POUCH_BRIDGE: Type.String({ default: 'pouch0', pattern: '^[A-Za-z0-9_.-]{1,15}$', description: 'name of the bridge, at most 15 characters' }),
   POUCH_SUBNET: Type.String({ default: '10.88.0.0/16', description: 'IPv4 network of the bridge, e.g. 10.88.0.0/16' }),
   POUCH_CNI_PATH: Type.String({ default: '/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni', description: 'directories of the CNI plugins' }),
-  POUCH_REGISTRIES: Type.String({ default: '{}', description: 'JSON: mirrors and plain-http registries by host' }),
+  POUCH_REGISTRIES: Type.String({ default: '{}', description: 'path of a JSON file, or the JSON: mirrors, plainHttp, credentials' }),
   POUCH_CGROUP_PARENT: Type.String({ default: 'pouch', pattern: '^[A-Za-z0-9_.-]+$' }),
   POUCH_ADDRESS: Type.Optional(Type.String({ description: 'address where published ports are reached' })),
   POUCH_LABELS: Type.String({ default: '', description: 'labels of the host, a=b,c=d' }),
@@ -41,7 +41,7 @@ export interface AgentConfig {
   readonly bridge: string;
   readonly subnet: string;
   readonly cniDirs: readonly string[];
-  /** JSON as `@pouch/containerd` takes it; parsed by the images' room. */
+  /** Checked by the images' room. */
   readonly registries: Readonly<Record<string, unknown>>;
   readonly cgroupParent: string;
   readonly address: string | null;
@@ -117,7 +117,7 @@ export function programPath(name: string, path: string): string | null {
 
 function jsonObject(name: string, text: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text.startsWith('@') ? readFileSync(text.slice(1), 'utf8') : text);
+    const value: unknown = JSON.parse(/^@?\//.test(text) ? readFileSync(text.replace(/^@/, ''), 'utf8') : text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
     throw new ConfigError(`${name} must be a JSON object: ${(error as Error).message}`);

@@ -1,47 +1,137 @@
-// TEMPORARY until @pouch/oci is there.
-import { mkdir, writeFile } from 'node:fs/promises';
+// Makes the OCI specs of containers and the processes of execs, and remembers which spec containerd has of each container.
+import { mkdir, stat } from 'node:fs/promises';
 import { runcOptionsAny, type Any, type Containerd } from '@pouch/containerd';
-import type { Container, ExecSpec, NetworkAttachment } from '@pouch/domain';
-import type { SysHelper } from '@pouch/native';
+import type { Container, ContainerSpec, ExecSpec, NetworkAttachment } from '@pouch/domain';
+import { initPath } from '@pouch/native';
+import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type HostFacts, type Outcome, type ResolvedUser, type SpecInput } from '@pouch/oci';
+import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
-import type { NetworkRoom } from '../rooms.ts';
+import { EtcFiles } from './etc-files.ts';
+import { ImpossibleError } from './failures.ts';
+import { layersOf, readInLayers } from './layered-files.ts';
 import type { Layout } from './layout.ts';
+import { execInput, specInput } from './spec-input.ts';
 
-export type NetworkOfSpec = { readonly kind: 'new' } | { readonly kind: 'host' } | { readonly kind: 'prepared'; readonly path: string } | { readonly kind: 'container'; readonly path: string };
+export type NetworkOfSpec = NonNullable<NonNullable<SpecInput['namespaces']>['network']>;
+
+export interface SpecMakerDeps {
+  readonly config: AgentConfig;
+  readonly containerd: Containerd;
+  readonly layout: Layout;
+  readonly logger: Logger;
+  /** Address of the host on the bridge. */
+  readonly gateway: () => string | null;
+}
+
+const runtimeSpecType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
+/** Not in TypeScript's library yet: a number that JSON.stringify writes as it stands. */
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 
 export class SpecMaker {
-  readonly #deps: { config: AgentConfig; containerd: Containerd; layout: Layout; sys: SysHelper; network: NetworkRoom };
+  readonly #deps: SpecMakerDeps;
+  readonly #host: HostFacts = readHostFacts();
+  readonly #files: EtcFiles;
+  /** Text of the spec that containerd has of a container, where this process wrote it. */
   readonly #written = new Map<string, string>();
-  constructor(deps: { config: AgentConfig; containerd: Containerd; layout: Layout; sys: SysHelper; network: NetworkRoom }) { this.#deps = deps; }
-  async writeFiles(c: Container, _a: NetworkAttachment | null): Promise<void> { await writeFile(this.#deps.layout.generated(c.id).hostsPath, ''); }
-  async make({ id, spec }: Container, o: { layers: readonly string[]; network: NetworkOfSpec }): Promise<{ text: string }> {
-    const caps = ['CAP_CHOWN', 'CAP_KILL', 'CAP_SETUID', 'CAP_SETGID'];
-    const process = { terminal: spec.tty, user: { uid: 0, gid: 0 }, args: [...spec.entrypoint, ...spec.cmd], env: spec.env, cwd: '/', capabilities: { bounding: caps, effective: caps, permitted: caps, inheritable: [], ambient: [] }, noNewPrivileges: false };
-    const namespaces = ['pid', 'mount', 'ipc', 'uts'].map((type) => ({ type })) as object[];
-    if (o.network.kind === 'new') namespaces.push({ type: 'network' });
-    else if (o.network.kind !== 'host') namespaces.push({ type: 'network', path: o.network.path });
-    const memory = spec.resources.memoryBytes === null ? {} : { memory: { limit: spec.resources.memoryBytes } };
-    return { text: JSON.stringify({ ociVersion: '1.0.2', process, root: { path: 'rootfs', readonly: false }, hostname: spec.hostname, mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc', options: [] }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] }, { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['newinstance', 'ptmxmode=0666'] },
-      { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['ro'] },
-    ], linux: { namespaces, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`, resources: { devices: [{ allow: true, access: 'rwm' }], ...memory } } }) };
+  readonly #layers = new Map<string, readonly string[]>();
+
+  constructor(deps: SpecMakerDeps) {
+    this.#deps = deps;
+    this.#files = new EtcFiles(deps.layout, deps.gateway);
   }
-  networkAtCreate(c: Container): NetworkOfSpec { return c.spec.network.mode === 'host' ? { kind: 'host' } : { kind: 'new' }; }
-  runtime(name: string): { name: string; options?: Any | null } {
-    const path = this.#deps.config.runtimes.find((one) => one.name === name)?.path ?? name;
+
+  /** The generated files; `attachment` null while there is no network yet. */
+  async writeFiles(container: Container, attachment: NetworkAttachment | null): Promise<void> {
+    await this.#files.write(container, attachment);
+  }
+
+  /** The spec as JSON. Fails with ImpossibleError and Docker's words where a setting cannot be. */
+  async make(container: Container, { layers, network }: { readonly layers: readonly string[]; readonly network: NetworkOfSpec }): Promise<{ readonly text: string }> {
+    const { id, spec } = container;
+    this.#layers.set(id, layers);
+    await makeSources(spec);
+    const [user, devices, hostDevices] = await Promise.all([
+      this.#user(layers, spec.user, spec.groupAdd), resolveDevices(spec.devices).then((outcome) => orThrow(outcome).devices), spec.privileged ? readHostDevices() : [],
+    ]);
+    const owner = spec.network.mode === 'container' ? spec.network.containerId : id;
+    const input = specInput(container, {
+      user, devices, hostDevices, generatedFiles: this.#deps.layout.generated(owner), network, initPath, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`,
+    });
+    const { spec: made, warnings } = orThrow(buildSpec(input, this.#host));
+    for (const warning of warnings) this.#deps.logger.warn({ containerId: id, warning }, 'a setting was fitted to the host');
+    return { text: stringifySpec(made) };
+  }
+
+  /** What can be said of the network before the start; where it cannot, the start writes the spec again. */
+  networkAtCreate({ spec }: Container): NetworkOfSpec {
+    return spec.network.mode === 'host' ? { kind: 'host' } : { kind: 'new' };
+  }
+
+  /** The runtime as containerd is told: a shim by its name, or the runc shim with an OCI runtime's path. */
+  runtime(name: string): { readonly name: string; readonly options?: Any } {
+    const path = this.#deps.config.runtimes.find((runtime) => runtime.name === name)?.path ?? name;
+    if (/^io\.containerd\./.test(path) || (path.startsWith('/') && /\/containerd-shim-[^/]+$/.test(path))) return { name: path };
     return { name: 'io.containerd.runc.v2', options: runcOptionsAny({ binaryName: path, root: this.#deps.layout.runtimeState(name) }) };
   }
-  any(text: string): Any { return { type_url: 'types.containerd.io/opencontainers/runtime-spec/1/Spec', value: Buffer.from(text) }; }
-  written(id: string, text: string): void { this.#written.set(id, text); }
-  forget(id: string): void { this.#written.delete(id); }
+
+  any(text: string): Any {
+    return { type_url: runtimeSpecType, value: Buffer.from(text) };
+  }
+
+  written(id: string, text: string): void {
+    this.#written.set(id, text);
+  }
+
+  /** Lets containerd have this spec, unless it has it. */
   async ensureWritten(id: string, text: string): Promise<void> {
     if (this.#written.get(id) === text) return;
     await this.#deps.containerd.containers.updateSpec(id, this.any(text));
     this.#written.set(id, text);
   }
-  async process(c: Container, spec: ExecSpec, _size: { rows: number; columns: number } | null): Promise<object> {
-    await mkdir(this.#deps.layout.container(c.id), { recursive: true });
-    const caps = ['CAP_CHOWN', 'CAP_KILL'];
-    return { terminal: spec.tty, user: { uid: 0, gid: 0 }, args: spec.args, env: [...c.spec.env, ...spec.env], cwd: '/', capabilities: { bounding: caps, effective: caps, permitted: caps, inheritable: [], ambient: [] }, noNewPrivileges: false };
+
+  forget(id: string): void {
+    this.#written.delete(id);
+    this.#layers.delete(id);
+    this.#files.forget(id);
   }
+
+  /** The process of an exec, ready for JSON. */
+  async process(container: Container, exec: ExecSpec, size: { rows: number; columns: number } | null): Promise<object> {
+    const { id, spec } = container;
+    const layers = this.#layers.get(id) ?? layersOf(await this.#deps.containerd.snapshots.mounts(id));
+    this.#layers.set(id, layers);
+    const user = await this.#user(layers, exec.user === '' ? spec.user : exec.user, exec.user === '' ? spec.groupAdd : []);
+    const { process } = orThrow(buildProcess(execInput(container, exec, user, size), this.#host));
+    const { rlimits, ...rest } = process;
+    if (rlimits === undefined) return rest;
+    // 2⁶⁴−1, "unlimited", is more than a JavaScript number can hold.
+    return { ...rest, rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: rawJSON(String(soft)), hard: rawJSON(String(hard)) })) };
+  }
+
+  async #user(layers: readonly string[], asked: string, groupAdd: readonly string[]): Promise<ResolvedUser> {
+    return orThrow(await resolveUser((path) => readInLayers(layers, path), asked, groupAdd)).user;
+  }
+}
+
+/** Binds make a missing source, as Docker's `-v` does; a mount of type bind refuses it. */
+async function makeSources({ mounts }: ContainerSpec): Promise<void> {
+  for (const mount of mounts) {
+    if (mount.type !== 'bind') continue;
+    const there = await stat(mount.source).then(() => true, (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw new ImpossibleError('bad-parameter', `invalid mount config for type "bind": ${error.message}`);
+    });
+    if (there) continue;
+    if (!mount.createSource) throw new ImpossibleError('bad-parameter', `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
+    try {
+      await mkdir(mount.source, { recursive: true });
+    } catch (error) {
+      throw new ImpossibleError('bad-parameter', `error while creating mount source path '${mount.source}': ${(error as Error).message}`);
+    }
+  }
+}
+
+function orThrow<T>(outcome: Outcome<T>): T {
+  if (!outcome.ok) throw new ImpossibleError(outcome.refusal.code, outcome.refusal.message);
+  return outcome;
 }

@@ -73,7 +73,7 @@ async function run({ containerd, tasks, store, report, logger, now }: Rooms, { i
 
 async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf, error: unknown): Promise<void> {
   // Not known whether it was done, or done before a crash: the task itself tells, and the start goes on from there.
-  if (isPassing(error) || isContainerdError(error, 'already-exists')) {
+  if (isPassing(error) || isBeingMade(error)) {
     await rooms.tasks.refresh(id);
     throw error;
   }
@@ -82,6 +82,11 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
   await Promise.all([removeTask(rooms, id), rooms.network.detach(id)]);
   await rooms.layout.removeIo(id);
   void rooms.report(id, { type: 'ReportStartFailed', startId, exitCode, code, message });
+}
+
+/** containerd has this task already, or is still making or undoing it for an agent that died. */
+function isBeingMade(error: unknown): boolean {
+  return isContainerdError(error, 'already-exists') || (isContainerdError(error) && /failed to start shim: mkdir .*: file exists/.test(error.detail));
 }
 
 async function attach(rooms: Rooms, container: Container): Promise<{ network: NetworkOfSpec; attachment: NetworkAttachment }> {
