@@ -10,7 +10,7 @@ export interface HostCalls {
   /** Writable layer and root file system, in bytes. */
   'container.size': { params: { containerId: string }; result: { writableBytes: number; rootBytes: number } };
   /** Gives the image that `source` (name or id) is the further name `name`. Answers with the log's sequence of the event. */
-  'image.tag': { params: { source: string; name: string }; result: { seq: number } };
+  'image.tag': { params: { source: string; name: string; actor: string }; result: { seq: number } };
   /** Takes the name away; with the last name the image goes. `name` may be an image id: then all its names go (`force`, or only one name). */
   'image.remove': { params: { name: string; force: boolean; actor: string }; result: { untagged: string[]; deleted: string[]; seq: number } };
   /** Removes images that no container uses: dangling ones, or all. */
