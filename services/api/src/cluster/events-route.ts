@@ -46,7 +46,7 @@ export function clusterEventsRoute(app: FastifyInstance, { projection, clock, lo
       const live = follow && (untilMs === null || untilMs > nowMs);
       reply.hijack();
       const writer = new StreamWriter(reply.raw, streamLimits);
-      writer.begin({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+      writer.begin({ ...reply.getHeaders(), 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
       // An id without data moves Last-Event-ID on past what the filters left out.
       const heartbeat = setInterval(() => writer.nudge(`: still here\nid: ${at}\n\n`), heartbeatMs);
       const timeUp = new AbortController();

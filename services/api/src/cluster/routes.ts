@@ -151,7 +151,7 @@ function upkeepRoutes(app: FastifyInstance, { projection, log, logger }: Cluster
     const first = await steps.next();
     reply.hijack();
     const writer = new StreamWriter(reply.raw);
-    writer.begin({ 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    writer.begin({ ...reply.getHeaders(), 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
     let last: RebuildProgress | null = null;
     try {
       for (let step = first; step.done !== true; step = await steps.next()) {

@@ -47,7 +47,7 @@ export async function eventRoutes(app: FastifyInstance, deps: EventDeps): Promis
     const filters = parseFilters(filterText, eventFilterNames);
     reply.hijack();
     const writer = new StreamWriter(reply.raw, deps.streamLimits);
-    writer.begin({ 'content-type': 'application/json', 'cache-control': 'no-store' });
+    writer.begin({ ...reply.getHeaders(), 'content-type': 'application/json', 'cache-control': 'no-store' });
     const outcome = await stream({ projection, clock, writer, translate, filters, sinceMs, untilMs });
     if (outcome === 'stalled') logger.warn({ path: '/events' }, 'a client that does not read was cut');
     writer.end();

@@ -37,8 +37,9 @@ export class StreamWriter {
   }
 
   /** Sends the head at once: clients wait for it before they show anything. */
-  begin(headers: Readonly<Record<string, string>>): void {
-    this.#response.writeHead(200, headers);
+  begin(headers: Readonly<Record<string, number | string | string[] | undefined>>): void {
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) this.#response.setHeader(name, value);
+    this.#response.writeHead(200);
     this.#response.flushHeaders();
     this.#response.socket?.setNoDelay(true);
   }
