@@ -44,6 +44,7 @@ export function clusterEventsRoute(app: FastifyInstance, { projection, clock, lo
       let at = beginning(request, selection, projection, follow);
       const { untilMs } = selection;
       const live = follow && (untilMs === null || untilMs > nowMs);
+      projection.tail.requireRoom();
       reply.hijack();
       const writer = new StreamWriter(reply.raw, streamLimits);
       writer.begin({ ...reply.getHeaders(), 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
@@ -75,6 +76,10 @@ export function clusterEventsRoute(app: FastifyInstance, { projection, clock, lo
         if (outcome === 'stalled') logger.warn({ path: '/cluster/events', seq: at }, 'a client that does not read was cut');
         const words = outcome === 'stalled' ? lastWords('slow-reader', 'this client reads too slowly and is cut; resume with Last-Event-ID') : outcome === 'reset' ? lastWords('rebuilt', 'the log is another one now, or the api is closing; begin again') : '';
         writer.end(words);
+      } catch (error) {
+        // The head is sent: the client is told by an end, and comes back with Last-Event-ID.
+        logger.error({ path: '/cluster/events', seq: at, err: error }, 'a stream of events broke off');
+        writer.end();
       } finally {
         clearInterval(heartbeat);
         clearTimeout(timer);

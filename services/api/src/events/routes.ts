@@ -45,12 +45,19 @@ export async function eventRoutes(app: FastifyInstance, deps: EventDeps): Promis
     const untilMs = instantOf('until', until, nowMs);
     if (sinceMs !== null && untilMs !== null && untilMs < sinceMs) throw badField('until', 'it must not be before since');
     const filters = parseFilters(filterText, eventFilterNames);
+    projection.tail.requireRoom();
     reply.hijack();
     const writer = new StreamWriter(reply.raw, deps.streamLimits);
     writer.begin({ ...reply.getHeaders(), 'content-type': 'application/json', 'cache-control': 'no-store' });
-    const outcome = await stream({ projection, clock, writer, translate, filters, sinceMs, untilMs });
-    if (outcome === 'stalled') logger.warn({ path: '/events' }, 'a client that does not read was cut');
-    writer.end();
+    try {
+      const outcome = await stream({ projection, clock, writer, translate, filters, sinceMs, untilMs });
+      if (outcome === 'stalled') logger.warn({ path: '/events' }, 'a client that does not read was cut');
+    } catch (error) {
+      // The head is sent: nothing but the end of the stream can tell the client.
+      logger.error({ path: '/events', err: error }, 'a stream of events broke off');
+    } finally {
+      writer.end();
+    }
   });
 }
 

@@ -4,13 +4,15 @@ import type { Duplex } from 'node:stream';
 export interface BridgeOptions {
   /** Whether what the client sends is input; else it is read and dropped, so that its going away is noticed. */
   readonly input: boolean;
+  /** Awaited between the output's end and telling the client of it. Must not reject. */
+  readonly beforeEnd?: () => Promise<void>;
 }
 
 /** A client that does not close its side after the answer's end is cut after this. */
 const lingerMs = 2_000;
 
 /** Joins them until the answer has ended or one side breaks; then both are closed. Never rejects. */
-export async function bridge(client: Duplex, pipe: Duplex, { input }: BridgeOptions): Promise<void> {
+export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }: BridgeOptions): Promise<void> {
   const closed = Promise.withResolvers<void>();
   // The other side's error is told by its owner (the pipe's trailer) or concerns nobody (a client that has gone).
   pipe.on('error', () => pipe.destroy());
@@ -19,18 +21,20 @@ export async function bridge(client: Duplex, pipe: Duplex, { input }: BridgeOpti
     pipe.destroy();
     closed.resolve();
   });
-  const over = (): void => {
+  const over = async (): Promise<void> => {
+    await beforeEnd?.();
     // Input that still comes has nowhere to go; it is read all the same, for a connection closed over unread bytes is reset.
     client.unpipe(pipe);
     client.resume();
-    if (!client.writableEnded) client.end();
+    if (client.destroyed) return;
+    client.end();
     const timer = setTimeout(() => client.destroy(), lingerMs);
     client.once('close', () => clearTimeout(timer));
     if (client.readableEnded) client.once('finish', () => client.destroy());
     else client.once('end', () => { if (client.writableFinished) client.destroy(); else client.once('finish', () => client.destroy()); });
   };
-  pipe.once('end', over);
-  pipe.once('close', () => { if (!pipe.readableEnded) over(); });
+  pipe.once('end', () => void over());
+  pipe.once('close', () => { if (!pipe.readableEnded) void over(); });
   if (input) client.pipe(pipe);
   else {
     client.resume();

@@ -1,7 +1,18 @@
 // The newest rows of the history in memory, read once for all who follow it live, and the one natural path for every stream: past rows from
 // the file in pages, then live ones from here, without a gap or a repeat. Pulled by its readers, so a slow one costs no memory.
 import { setImmediate as turn } from 'node:timers/promises';
+import { OperatingError } from '@pouch/process';
 import type { HistoryFilter, HistoryReader, HistoryRow } from '@pouch/projections';
+
+/** Streams at once in one process; each costs about 12 KB. */
+export const maxFollowers = 10_000;
+
+/** More streams than one process serves. */
+export class TooManyFollowersError extends OperatingError {
+  constructor() {
+    super('too-many-streams', `${maxFollowers} streams of events are open already`, { retryable: true });
+  }
+}
 
 /** Rows that are kept; whoever is further behind reads from the file. */
 const kept = 2_048;
@@ -41,6 +52,11 @@ export class HistoryTail {
 
   get followers(): number {
     return this.#followers;
+  }
+
+  /** Throws TooManyFollowersError where one more is too many: asked before an answer is begun. */
+  requireRoom(): void {
+    if (this.#followers >= maxFollowers) throw new TooManyFollowersError();
   }
 
   /** The projection has come further. */

@@ -1,0 +1,118 @@
+// GET /containers/{id}/json: the whole of a container in Docker's shape, from its state. Pure but for what is passed in.
+import type { DockerMountPoint } from '@pouch/contracts';
+import type { Container, Exec, Exit, Host, Mount, NetworkAttachment, Run } from '@pouch/domain';
+import { networkModeOf } from '@pouch/projections';
+import { showConfig, showHostConfig } from './settings.ts';
+import { portKey } from './settings/network.ts';
+
+export interface InspectSources {
+  readonly host: Host | null;
+  readonly execs: readonly Exec[];
+  readonly sizes: { readonly writableBytes: number; readonly rootBytes: number } | null;
+}
+
+/** Docker's zero of a time. */
+const never = '0001-01-01T00:00:00Z';
+
+export function inspectContainer(container: Container, { host, execs, sizes }: InspectSources): Record<string, unknown> {
+  const { id, name, spec } = container;
+  const [path = '', ...args] = [...spec.entrypoint, ...spec.cmd];
+  const running = execs.filter((exec) => exec.status === 'running').map((exec) => exec.id);
+  return {
+    Id: id,
+    Created: timestamp(container.createdAtMs),
+    Path: path,
+    Args: args,
+    State: inspectState(container),
+    Image: spec.image.id,
+    ResolvConfPath: '',
+    HostnamePath: '',
+    HostsPath: '',
+    // On the container's host, as Docker's: read it with `docker logs`.
+    LogPath: '',
+    Name: `/${name}`,
+    RestartCount: container.restartCount,
+    Driver: 'overlay2',
+    Platform: host?.facts.platform.os ?? 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: '',
+    ExecIDs: running.length > 0 ? running : null,
+    HostConfig: showHostConfig(spec),
+    GraphDriver: { Name: 'overlay2', Data: null },
+    ...(sizes === null ? {} : { SizeRw: sizes.writableBytes, SizeRootFs: sizes.rootBytes }),
+    Mounts: mountPoints(spec.mounts),
+    Config: showConfig(spec),
+    NetworkSettings: inspectNetwork(container),
+    Node: inspectNode(container, host),
+  };
+}
+
+function inspectState(container: Container): Record<string, unknown> {
+  const run = runOf(container);
+  const exit = run === null ? lastExitOf(container) : null;
+  const removing = container.requests.some(({ action }) => action.kind === 'remove');
+  return {
+    Status: removing ? 'removing' : container.status === 'assigned' ? 'created' : container.status,
+    Running: run !== null || container.status === 'restarting',
+    Paused: container.status === 'paused',
+    Restarting: container.status === 'restarting',
+    OOMKilled: exit?.oomKilled ?? false,
+    Dead: false,
+    Pid: run?.pid ?? 0,
+    ExitCode: exit?.exitCode ?? 0,
+    Error: exit?.error ?? '',
+    StartedAt: run !== null ? timestamp(run.startedAtMs) : exit === null ? never : timestamp(exit.startedAtMs),
+    FinishedAt: exit === null ? never : timestamp(exit.finishedAtMs),
+  };
+}
+
+const timestamp = (ms: number): string => new Date(ms).toISOString().replace(/(\.\d{3})Z$/, '$1000000Z');
+
+function runOf(container: Container): Run | null {
+  return container.status === 'running' || container.status === 'paused' ? container.run : null;
+}
+
+function lastExitOf(container: Container): Exit | null {
+  return 'lastExit' in container ? container.lastExit : null;
+}
+
+function inspectNetwork(container: Container): Record<string, unknown> {
+  const network = runOf(container)?.network ?? null;
+  const mode = networkModeOf(container);
+  const plain = {
+    Gateway: network?.gateway ?? '', IPAddress: network?.ipAddress ?? '', IPPrefixLen: network?.prefixLength ?? 0, MacAddress: network?.macAddress ?? '',
+    IPv6Gateway: '', GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, EndpointID: '',
+  };
+  return {
+    Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, SandboxKey: '', SecondaryIPAddresses: null, SecondaryIPv6Addresses: null,
+    Ports: network === null ? {} : portMap(container, network),
+    ...plain,
+    // A container that has joined another one's network is on none of its own.
+    Networks: container.spec.network.mode === 'container' ? {} : { [mode]: { IPAMConfig: null, Links: null, Aliases: null, DriverOpts: null, NetworkID: '', ...plain } },
+  };
+}
+
+/** Every exposed port; null where it is not published. */
+function portMap({ spec }: Container, { ports }: NetworkAttachment): Record<string, { HostIp: string; HostPort: string }[] | null> {
+  const map: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
+  for (const port of spec.exposedPorts) map[port] = null;
+  for (const port of ports) (map[portKey({ containerPort: port.containerPort, protocol: port.protocol as 'tcp' })] ??= []).push({ HostIp: port.hostIp || '0.0.0.0', HostPort: String(port.hostPort) });
+  return map;
+}
+
+/** As classic Swarm told where a container is. */
+function inspectNode({ hostId }: Container, host: Host | null): Record<string, unknown> {
+  const facts = host?.facts;
+  return {
+    ID: hostId, Name: hostId, IP: facts?.address ?? '', Addr: facts?.address ?? '',
+    Cpus: facts === undefined ? 0 : Math.round(facts.capacity.cpuNanos / 1e9), Memory: facts?.capacity.memoryBytes ?? 0, Labels: facts?.labels ?? {},
+  };
+}
+
+function mountPoints(mounts: readonly Mount[]): DockerMountPoint[] {
+  return mounts.filter((mount) => mount.declaredAs !== 'tmpfs').map((mount) =>
+    mount.type === 'bind'
+      ? { Type: 'bind', Source: mount.source, Destination: mount.target, Mode: mount.readonly && mount.declaredAs === 'binds' ? 'ro' : '', RW: !mount.readonly, Propagation: mount.propagation }
+      : { Type: 'tmpfs', Source: '', Destination: mount.target, Mode: '', RW: !mount.options.includes('ro'), Propagation: '' });
+}

@@ -1,0 +1,23 @@
+// Times and line counts as `docker logs` sends them. Pure.
+import { badField } from '../errors.ts';
+import { parseInstant } from '../events/time.ts';
+
+/** An instant as ns since 1970 in decimal text; null where none is asked for (absent, empty or 0). Seconds with a fraction keep all their digits. */
+export function logTime(field: string, text: string | undefined, nowMs: number): string | null {
+  if (text === undefined || text === '' || text === '0') return null;
+  const seconds = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text);
+  if (seconds !== null) {
+    const ns = BigInt(seconds[1] ?? 0) * 1_000_000_000n + BigInt((seconds[2] ?? '').padEnd(9, '0'));
+    return ns === 0n ? null : String(ns);
+  }
+  const ms = parseInstant(text, nowMs);
+  if (ms === null || ms < 0) throw badField(field, `${JSON.stringify(text.slice(0, 64))} is no time: give unix seconds or RFC 3339`);
+  return String(BigInt(Math.round(ms * 1_000)) * 1_000n);
+}
+
+/** Lines from the end; null: all of them. */
+export function tailLines(text: string | undefined): number | null {
+  if (text === undefined || text === '' || text === 'all' || text === '-1') return null;
+  if (!/^\d{1,15}$/.test(text)) throw badField('tail', `${JSON.stringify(text.slice(0, 40))} is neither a number of lines nor all`);
+  return Number(text);
+}

@@ -1,0 +1,80 @@
+// Bytes of containers: logs and attach. Opens the host's pipe and carries it to the client at the client's pace; keeps nothing.
+import type {} from '@fastify/swagger';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import { DockerAttachQuery, DockerIdParams, DockerLogsQuery } from '@pouch/contracts';
+import type { ClientPipe } from '@pouch/pipes';
+import type { Deps } from '../deps.ts';
+import { badField, HttpError, notThereYet } from '../errors.ts';
+import { bridge } from '../http/bridge.ts';
+import { clientGone } from '../http/gone.ts';
+import { takeOver, type Hijacked } from '../http/hijack.ts';
+import { requireContainer } from '../http/reads.ts';
+import { minorVersion } from '../http/version.ts';
+import { logTime, tailLines } from './log-query.ts';
+
+type Id = Static<typeof DockerIdParams>;
+const tags = ['Container'];
+
+/** Output without a terminal has frames; clients of before 1.42 know it by the same name as raw output. */
+export function streamType(request: FastifyRequest, tty: boolean): string {
+  return tty || minorVersion(request.originalUrl) < 42 ? 'application/vnd.docker.raw-stream' : 'application/vnd.docker.multiplexed-stream';
+}
+
+export async function streamRoutes(app: FastifyInstance, deps: Deps, hijacked: Hijacked): Promise<void> {
+  logsRoute(app, deps);
+  attachRoute(app, deps, hijacked);
+  app.get<{ Params: Id }>('/containers/:id/attach/ws', { schema: { summary: 'Attach by WebSocket (not there yet)', tags, params: DockerIdParams } }, () => { throw notThereYet('ContainerAttachWebsocket (GET /containers/{id}/attach/ws)'); });
+}
+
+function logsRoute(app: FastifyInstance, { projection, hosts, logger, clock }: Deps): void {
+  app.get<{ Params: Id; Querystring: Static<typeof DockerLogsQuery> }>('/containers/:id/logs', { schema: { summary: "A container's output so far, and as it comes", tags, params: DockerIdParams, querystring: DockerLogsQuery } }, async (request, reply) => {
+    const { query } = request;
+    const { stdout = false, stderr = false, follow = false, timestamps = false } = query;
+    if (!stdout && !stderr) throw badField('stdout', 'Bad parameters: you must choose at least one stream');
+    const { state } = requireContainer(projection, request.params.id);
+    if (state.spec.log.driver === 'none') throw new HttpError(501, 'configured logging driver does not support reading');
+    const nowMs = clock.now();
+    const pipe = await hosts.open(state.hostId, 'container.logs', {
+      containerId: state.id, stdout, stderr, follow, timestamps, tail: tailLines(query.tail), sinceNs: logTime('since', query.since, nowMs), untilNs: logTime('until', query.until, nowMs),
+    }, { signal: clientGone(reply) });
+    await sendPipe(reply, pipe, streamType(request, state.spec.tty), (error) => logger.warn({ containerId: state.id, err: error }, 'logs broke off'));
+  });
+}
+
+/** Sends a pipe's output as the answer's body; a pipe that breaks cuts the connection, so that nobody takes the part for the whole. */
+async function sendPipe(reply: FastifyReply, pipe: ClientPipe<'container.logs'>, contentType: string, onBroken: (error: unknown) => void): Promise<void> {
+  reply.hijack();
+  const { raw } = reply;
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+  raw.writeHead(200, { 'content-type': contentType });
+  raw.flushHeaders();
+  pipe.end();
+  pipe.on('error', () => pipe.destroy());
+  raw.once('close', () => pipe.destroy());
+  pipe.pipe(raw, { end: false });
+  try {
+    await pipe.trailer;
+    if (!pipe.readableEnded) await new Promise<void>((resolve) => { pipe.once('end', resolve).once('close', resolve); });
+    raw.end();
+  } catch (error) {
+    if (!raw.destroyed) onBroken(error);
+    raw.destroy();
+  }
+}
+
+function attachRoute(app: FastifyInstance, { projection, hosts, logger }: Deps, hijacked: Hijacked): void {
+  app.post<{ Params: Id; Querystring: Static<typeof DockerAttachQuery> }>('/containers/:id/attach', {
+    schema: { summary: "Carry a container's streams (connection is taken over)", tags, params: DockerIdParams, querystring: DockerAttachQuery },
+  }, async (request, reply) => {
+    const { stdin = false, stdout = false, stderr = false, logs = false, stream = false } = request.query;
+    const { state } = requireContainer(projection, request.params.id);
+    if (state.status === 'paused') throw new HttpError(409, `Container ${state.id} is paused, unpause the container before attach.`);
+    if (state.status === 'restarting') throw new HttpError(409, `Container ${state.id} is restarting, wait until the container is running`);
+    const input = stdin && stream && state.spec.openStdin;
+    const pipe = await hosts.open(state.hostId, 'container.attach', { containerId: state.id, stdin: input, stdout, stderr, logs, stream }, {});
+    pipe.trailer.catch((error: unknown) => logger.debug({ containerId: state.id, err: error }, 'attach ended'));
+    const client = takeOver(request, reply, streamType(request, state.spec.tty), hijacked);
+    await bridge(client, pipe, { input });
+  });
+}

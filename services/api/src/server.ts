@@ -1,0 +1,119 @@
+// The HTTP server: one application for the unix socket and TCP, the plugins of all rooms, and how anything thrown becomes an answer.
+// What the routes do is theirs.
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { clusterRoutes } from './cluster/routes.ts';
+import { containerRoutes } from './containers/routes.ts';
+import { streamRoutes } from './containers/streams.ts';
+import type { TcpConfig } from './config.ts';
+import type { Deps } from './deps.ts';
+import { toHttpError, type HttpError } from './errors.ts';
+import { eventRoutes } from './events/routes.ts';
+import { execRoutes } from './exec/routes.ts';
+import { bodyLimitBytes, parseBody } from './http/body.ts';
+import { ClientGone } from './http/gone.ts';
+import { Hijacked, serveUpgrades } from './http/hijack.ts';
+import { validatorCompiler } from './http/validation.ts';
+import { apiVersion, versionProblem, withoutVersion } from './http/version.ts';
+import { openApiInfo, openApiRoutes } from './openapi.ts';
+import { notThereRoutes } from './system/not-there.ts';
+import { systemRoutes } from './system/routes.ts';
+import { engineVersion } from './system/version.ts';
+
+export interface ApiServer {
+  readonly app: FastifyInstance;
+  /** What every listening server does with a request. */
+  readonly handler: RequestListener;
+  readonly hijacked: Hijacked;
+}
+
+const maxHeaderBytes = 64 * 1024;
+
+/** Builds the server; nothing listens yet. */
+export async function buildServer(deps: Deps): Promise<ApiServer> {
+  const { logger } = deps;
+  const hijacked = new Hijacked();
+  let handler: RequestListener = () => undefined;
+  const app = fastify({
+    bodyLimit: bodyLimitBytes,
+    exposeHeadRoutes: false,
+    requestTimeout: 0,
+    rewriteUrl: (request) => withoutVersion(request.url ?? '/'),
+    frameworkErrors: (error, request, reply) => { answerError(error, request as FastifyRequest, reply as unknown as FastifyReply); },
+    serverFactory: (listener) => {
+      handler = listener as unknown as RequestListener;
+      return createServer(handler);
+    },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+  });
+  app.setValidatorCompiler(validatorCompiler as never);
+  // Answers are made by hand: a serializer that goes by the schema would drop what the schema does not list.
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler((error, request, reply) => answerError(error as FastifyError, request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const problem = versionProblem(request.originalUrl);
+    return reply.status(problem === null ? 404 : 400).send({ message: problem ?? 'page not found' });
+  });
+  bodies(app);
+  const headers = { 'api-version': apiVersion, 'docker-experimental': 'false', ostype: 'linux', server: `Pouch/${engineVersion} (linux)` };
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(headers);
+    done();
+  });
+
+  function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (error instanceof ClientGone || reply.raw.destroyed) return reply.status(499 as never).send();
+    const answer = toHttpError(error);
+    if (answer.status >= 500 && answer.status !== 501) logger.error({ method: request.method, url: request.originalUrl, status: answer.status, err: answer.cause ?? error }, 'request failed');
+    else logger.debug({ method: request.method, url: request.originalUrl, status: answer.status, message: answer.message }, 'request refused');
+    reply.status(answer.status).headers(answer.headers);
+    return answer.status === 304 ? reply.send() : reply.type('application/json').send(JSON.stringify({ message: answer.message }));
+  }
+
+  await app.register(swagger, openApiInfo);
+  await app.register((scope) => systemRoutes(scope, deps));
+  await app.register((scope) => containerRoutes(scope, deps));
+  await app.register((scope) => streamRoutes(scope, deps, hijacked));
+  await app.register((scope) => execRoutes(scope, deps, hijacked));
+  await app.register((scope) => eventRoutes(scope, deps));
+  await app.register((scope) => clusterRoutes(scope, deps));
+  await app.register((scope) => notThereRoutes(scope));
+  await app.register((scope) => openApiRoutes(scope));
+  await app.ready();
+
+  return { app, handler, hijacked };
+}
+
+/** An HTTP server with our bounds, whose upgraded requests go the same way as all others. With `tls`, only for clients with a certificate of its CA. */
+export function createServer(handler: RequestListener, tls: TcpConfig['tls'] = null): Server {
+  const options = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
+  const server = tls === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, handler);
+  serveUpgrades(server, handler);
+  return server;
+}
+
+/** JSON whatever the Content-Type says; routes that take other bytes bring a parser of their own. */
+function bodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request: FastifyRequest, body: Buffer, done: (error: Error | null, body?: unknown) => void) => {
+    try {
+      done(null, parseBody(body));
+    } catch (error) {
+      done(error as HttpError);
+    }
+  });
+  // Fastify parses a body only where the client says what it is; Docker's clients do not always.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { headers } = request.raw as IncomingMessage;
+    if (headers['content-type'] === undefined && (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)) headers['content-type'] = 'application/json';
+    done();
+  });
+  // An empty body is no body: null fits no schema of an object, `{}` fits every one of ours.
+  app.addHook('preValidation', (request, _reply, done) => {
+    if ((request.body === null || request.body === undefined) && request.routeOptions.schema?.body !== undefined) request.body = {};
+    done();
+  });
+}
