@@ -11,11 +11,18 @@ import { statusFile, supervisorPidFile, type SupervisorStatus } from './supervis
 /** What is missing for a moment only, as at every start, is not worth a line. */
 const quietMs = 1_500;
 
+const noSupervisor = 'the supervisor does not run';
+/** So long a supervisor may take to say a first word. */
+const supervisorStartsMs = 10_000;
+
 /** A heartbeat older than this does not show a working agent. */
 const beatMaxAgeMs = 15_000;
 
 /** What is missing, one sentence each; nothing when the cluster is whole. */
 export async function clusterProblems(config: ClusterConfig): Promise<string[]> {
+  const supervisor = await supervisorStatus(config);
+  // What answers meanwhile can be what an earlier supervisor left and this one is about to end.
+  if (supervisor?.phase !== 'running') return [supervisor === undefined ? noSupervisor : `the processes are ${supervisor.phase}`];
   let ping: number;
   try {
     ping = (await callApi(config.socket, { path: '/_ping', timeoutMs: 3_000 })).status;
@@ -75,7 +82,8 @@ export async function waitUntilHealthy(config: ClusterConfig, timeoutMs: number,
   for (;;) {
     const problems = await clusterProblems(config);
     if (problems.length === 0) return;
-    if (Date.now() > deadline) throw new Error(`the cluster is not whole after ${Math.round(timeoutMs / 1000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
+    const dead = problems[0] === noSupervisor && Date.now() - began > supervisorStartsMs;
+    if (dead || Date.now() > deadline) throw new Error(`the cluster is not whole after ${Math.round((Date.now() - began) / 1_000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
     if (problems.join() !== told && Date.now() - began > quietMs) {
       onChange(problems);
       told = problems.join();
