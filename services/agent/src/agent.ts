@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { startBeat } from './beat.ts';
 import type { AgentConfig } from './config.ts';
 import { Layout } from './containers/layout.ts';
+import { Rootfs } from './containers/rootfs.ts';
 import { SpecMaker } from './containers/spec-maker.ts';
 import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
@@ -111,10 +112,11 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   });
   const images = createImages({ config, containerd, log, logger, now, used });
   const network = createNetwork({ config, sys, logger });
-  const specs = new SpecMaker({ config, containerd, layout, logger, gateway: () => network.gateway() });
+  const rootfs = new Rootfs(containerd);
+  const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, gateway: () => network.gateway() });
   const rooms: Rooms = {
     config, logger, now, capacity: facts.capacity, containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
-    specs, images, network, shutdown: { active: false }, stopping: { active: false }, report,
+    specs, rootfs, images, network, shutdown: { active: false }, stopping: { active: false }, report,
   };
   const reconciler = new Reconciler(rooms);
   const execs = new Execs(rooms);

@@ -75,6 +75,7 @@ function warnings(cgroupVersion: 1 | 2, runcVersion: string): string[] {
   const found: string[] = [];
   if (runcVersion === '') found.push('runc is not installed or does not answer: containers with the runtime runc cannot start');
   if (!hasCapability(capSysResource)) found.push('CAP_SYS_RESOURCE is missing: oom scores and ulimits are clamped to what this host allows');
+  if (cgroupVersion === 1 && isHybrid()) found.push('cgroups are in hybrid mode with controllers on the version 2 side: crun refuses to run here');
   if (cgroupVersion === 1) found.push('cgroup version 1 is in use; version 2 is recommended');
   try {
     if (readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim() !== '1') found.push('IPv4 forwarding is disabled: containers on the bridge reach nothing outside until it is enabled');
@@ -87,4 +88,12 @@ function warnings(cgroupVersion: 1 | 2, runcVersion: string): string[] {
 function hasCapability(number: number): boolean {
   const bits = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return (BigInt(`0x${bits}`) >> BigInt(number) & 1n) === 1n;
+}
+
+function isHybrid(): boolean {
+  try {
+    return readFileSync('/sys/fs/cgroup/unified/cgroup.controllers', 'utf8').trim() !== '';
+  } catch {
+    return false; // no version 2 side
+  }
 }

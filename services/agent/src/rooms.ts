@@ -8,6 +8,7 @@ import type { CallHandlers, PipeHandlers } from '@pouch/pipes';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from './config.ts';
 import type { Layout } from './containers/layout.ts';
+import type { Rootfs } from './containers/rootfs.ts';
 import type { Starts } from './containers/starts.ts';
 import type { SpecMaker } from './containers/spec-maker.ts';
 import type { Book } from './reports/book.ts';
@@ -70,6 +71,7 @@ export interface Rooms {
   readonly starts: Starts;
   readonly attempts: Attempts;
   readonly specs: SpecMaker;
+  readonly rootfs: Rootfs;
   readonly images: ImagesRoom;
   readonly network: NetworkRoom;
   /** Set while the host is being shut down: exits are told as such and nothing is started. */

@@ -139,9 +139,20 @@ test('an exec that ends while the agent is away is told', options, async () => {
   await kill9(agent);
   await delay(1_200);
   await fixture.startAgent();
-  await eventually(async () => (await fixture.exec(exec.execId))?.status === 'exited', 'its end is told');
-  const told = await fixture.exec(exec.execId);
-  assert.equal(told?.status === 'exited' && told.exitCode, 8);
+  const codeOf = async (execId: string): Promise<unknown> => {
+    await eventually(async () => (await fixture.exec(execId))?.status === 'exited', 'its end is told');
+    const told = await fixture.exec(execId);
+    return told?.status === 'exited' && told.exitCode;
+  };
+  assert.equal(await codeOf(exec.execId), 8);
+  await eventually(async () => await fixture.client.call(host, 'host.usage', {}).then(() => true, () => false), 'the agent serves calls');
+  const watched = await fixture.execOf(id, { args: ['sh', '-c', 'echo up; sleep 2; exit 9'], attach: { stdin: true, stdout: true, stderr: true } });
+  const pipe = await fixture.client.open(host, 'exec.start', watched);
+  pipe.on('error', () => undefined);
+  await once(pipe, 'data');
+  await fixture.stopAgent();
+  await fixture.startAgent();
+  assert.equal(await codeOf(watched.execId), 9);
 });
 
 test('shutting the host down stops containers in order; they come back by their policy', options, async () => {

@@ -1,14 +1,11 @@
 // Makes a container be there: image, snapshot, generated files and containerd's record with its spec. It starts nothing.
-import { isContainerdError, type Mount } from '@pouch/containerd';
+import { isContainerdError } from '@pouch/containerd';
 import { explainFit, type Container } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing } from './failures.ts';
 import { layersOf } from './layered-files.ts';
 import { removeTraces } from './remove.ts';
-
-/** Holds the snapshot while nothing else refers to it; `remove` takes it away by name. */
-const keptLabels = { 'containerd.io/gc.root': 'pouch' };
 
 export async function create(rooms: Rooms, container: Container): Promise<void> {
   const { id, spec } = container;
@@ -20,11 +17,9 @@ export async function create(rooms: Rooms, container: Container): Promise<void> 
   }
   try {
     const { chainId } = await rooms.images.ensure(spec.image);
-    await rooms.layout.makeContainer(id);
-    const mounts = await prepareSnapshot(rooms, id, chainId);
-    await rooms.specs.writeFiles(container, null);
-    const made = await rooms.specs.make(container, { layers: layersOf(mounts), network: rooms.specs.networkAtCreate(container) });
-    await makeRecord(rooms, container, made);
+    const prepared = rooms.rootfs.prepare(id, chainId);
+    const layers = rooms.rootfs.imageLayers(chainId) ?? layersOf(await prepared);
+    await both(prepared, recordWithFiles(rooms, container, layers));
     void report(id, { type: 'ReportCreated' });
     logger.info({ containerId: id }, 'container created');
   } catch (error) {
@@ -44,13 +39,16 @@ function explainMisfit({ config, capacity }: Rooms, { spec }: Container): { code
   return { code: 'unknown-runtime', message: `it has no runtime ${JSON.stringify(spec.runtime)}; it has ${config.runtimes.map(({ name }) => name).join(', ')}` };
 }
 
-async function prepareSnapshot({ containerd }: Rooms, id: string, chainId: string): Promise<Mount[]> {
-  try {
-    return await containerd.snapshots.prepare(id, chainId, { labels: keptLabels });
-  } catch (error) {
-    if (!isContainerdError(error, 'already-exists')) throw error;
-    return await containerd.snapshots.mounts(id); // from before a crash
-  }
+/** Waits for both also when one fails, so that nothing is still being made while the traces are removed. */
+async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
+  const failed = (await Promise.allSettled([one, other])).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function recordWithFiles(rooms: Rooms, container: Container, layers: readonly string[]): Promise<void> {
+  await rooms.layout.makeContainer(container.id);
+  const [made] = await Promise.all([rooms.specs.make(container, { layers, network: rooms.specs.networkAtCreate(container) }), rooms.specs.writeFiles(container, null)]);
+  await makeRecord(rooms, container, made);
 }
 
 /** The record stands at once as it will be started, so that a start need not write it again. */

@@ -20,7 +20,7 @@ export class EtcFiles {
     if (spec.network.mode === 'container') return;
     const sharesHostNetwork = spec.network.mode === 'host';
     const { hostname, domainname, extraHosts, dns, dnsSearch, dnsOptions } = spec;
-    const own = hostsFile({ hostname, domainname, extraHosts, addresses: attachment?.ipAddress == null ? [] : [attachment.ipAddress], hostGateway: this.#gateway() });
+    const own = hostsFile({ hostname, domainname, extraHosts, addresses: addressesOf(attachment), hostGateway: this.#gateway() });
     const texts = {
       hostsPath: sharesHostNetwork ? `${await textOf('/etc/hosts')}\n${own}` : own,
       hostnamePath: `${hostname}\n`,
@@ -44,4 +44,9 @@ async function textOf(path: string): Promise<string> {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
+}
+
+function addressesOf(attachment: NetworkAttachment | null): string[] {
+  const address = attachment?.ipAddress ?? null;
+  return address === null ? [] : [address];
 }

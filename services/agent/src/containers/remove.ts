@@ -2,6 +2,7 @@
 import { isContainerdError } from '@pouch/containerd';
 import type { Container } from '@pouch/domain';
 import type { Rooms } from '../rooms.ts';
+import { gone } from './remove-gone.ts';
 
 const killWaitMs = 30_000;
 const killTries = 3;
@@ -19,7 +20,7 @@ export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
   await Promise.all([
     network.detach(id),
     gone(containerd.containers.delete(id)),
-    gone(containerd.snapshots.remove(id)),
+    rooms.rootfs.remove(id),
     layout.removeContainer(id),
   ]);
   specs.forget(id);
@@ -39,13 +40,4 @@ export async function removeTask({ containerd, tasks }: Rooms, id: string): Prom
     }
   }
   tasks.drop(id);
-}
-
-/** What is not there need not be removed. */
-export async function gone(removal: Promise<unknown>): Promise<void> {
-  try {
-    await removal;
-  } catch (error) {
-    if (!isContainerdError(error, 'not-found')) throw error;
-  }
 }

@@ -8,8 +8,9 @@ import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
-import { layersOf, readInLayers } from './layered-files.ts';
+import { readInLayers } from './layered-files.ts';
 import type { Layout } from './layout.ts';
+import type { Rootfs } from './rootfs.ts';
 import { execInput, specInput } from './spec-input.ts';
 
 export type NetworkOfSpec = NonNullable<NonNullable<SpecInput['namespaces']>['network']>;
@@ -18,6 +19,7 @@ export interface SpecMakerDeps {
   readonly config: AgentConfig;
   readonly containerd: Containerd;
   readonly layout: Layout;
+  readonly rootfs: Rootfs;
   readonly logger: Logger;
   /** Address of the host on the bridge. */
   readonly gateway: () => string | null;
@@ -33,7 +35,6 @@ export class SpecMaker {
   readonly #files: EtcFiles;
   /** Text of the spec that containerd has of a container, where this process wrote it. */
   readonly #written = new Map<string, string>();
-  readonly #layers = new Map<string, readonly string[]>();
 
   constructor(deps: SpecMakerDeps) {
     this.#deps = deps;
@@ -48,7 +49,6 @@ export class SpecMaker {
   /** The spec as JSON. Fails with ImpossibleError and Docker's words where a setting cannot be. */
   async make(container: Container, { layers, network }: { readonly layers: readonly string[]; readonly network: NetworkOfSpec }): Promise<{ readonly text: string }> {
     const { id, spec } = container;
-    this.#layers.set(id, layers);
     await makeSources(spec);
     const [user, devices, hostDevices] = await Promise.all([
       this.#user(layers, spec.user, spec.groupAdd), resolveDevices(spec.devices).then((outcome) => orThrow(outcome).devices), spec.privileged ? readHostDevices() : [],
@@ -91,15 +91,13 @@ export class SpecMaker {
 
   forget(id: string): void {
     this.#written.delete(id);
-    this.#layers.delete(id);
     this.#files.forget(id);
   }
 
   /** The process of an exec, ready for JSON. */
   async process(container: Container, exec: ExecSpec, size: { rows: number; columns: number } | null): Promise<object> {
     const { id, spec } = container;
-    const layers = this.#layers.get(id) ?? layersOf(await this.#deps.containerd.snapshots.mounts(id));
-    this.#layers.set(id, layers);
+    const layers = await this.#deps.rootfs.layers(id);
     const user = await this.#user(layers, exec.user === '' ? spec.user : exec.user, exec.user === '' ? spec.groupAdd : []);
     const { process } = orThrow(buildProcess(execInput(container, exec, user, size), this.#host));
     const { rlimits, ...rest } = process;

@@ -45,14 +45,14 @@ async function makeTask(rooms: Rooms, container: Container, startId: string): Pr
     if (tasks.get(id) !== null) return;
     await layout.removeIo(id);
   }
-  const [{ network, attachment }, mounts] = await Promise.all([attach(rooms, container), containerd.snapshots.mounts(id)]);
+  const [{ network, attachment }, mounts] = await Promise.all([attach(rooms, container), rooms.rootfs.mounts(id)]);
   store.saveRun({ containerId: id, startId, startedAtMs: now(), network: attachment });
   const [made, stdio] = await Promise.all([
     specs.writeFiles(container, attachment).then(() => specs.make(container, { layers: layersOf(mounts), network })),
     prepareStdio(layout, rooms.sys, container, startId),
   ]);
   await specs.ensureWritten(id, made.text);
-  const { pid } = await containerd.tasks.create({ containerId: id, rootfs: mounts, ...stdio });
+  const { pid } = await containerd.tasks.create({ containerId: id, rootfs: [...mounts], ...stdio });
   tasks.set(id, { startId, pid, status: 'created', exit: null, oomKilled: false });
 }
 

@@ -34,6 +34,7 @@ export class Execs {
   /** Starts an exec and carries its stdio until it has ended; the client's end (`signal`) does not end it. */
   async start(params: ExecParams, client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
     const { containerId, execId } = params;
+    if (!/^[0-9a-f]{64}$/.test(execId)) throw new OperatingError('bad-parameter', 'an exec id has 64 lower-case hex digits');
     const container = this.#running(containerId);
     if (this.#live.size >= maxLiveExecs) throw new OperatingError('unavailable', `${maxLiveExecs} execs run on this host: no more are taken`);
     if (this.#live.has(execId)) throw new OperatingError('conflict', `exec ${execId} has been started already`);
@@ -76,7 +77,7 @@ export class Execs {
       logger.warn({ containerId, execId, err: error }, 'the end of an exec could not be seen');
     } finally {
       for (const reader of readers) reader?.close();
-      await rm(paths.dir, { recursive: true, force: true });
+      if (!this.#rooms.stopping.active) await rm(paths.dir, { recursive: true, force: true });
     }
   }
 
@@ -97,12 +98,15 @@ async function endOf(rooms: Rooms, containerId: string, execId: string): Promise
   try {
     ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
   } catch (cause) {
+    // The agent ends, not the exec: its next life waits for it.
+    if (rooms.stopping.active) throw cause;
     if (!isContainerdError(cause, 'not-found')) {
       // containerd was restarted: ask again once it is there, else the end was not seen.
       try {
         await containerd.waitForReady();
         ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
       } catch (again) {
+        if (rooms.stopping.active) throw again;
         error = messageOf(again);
       }
     } else if (rooms.tasks.get(containerId)?.status !== 'running') {
@@ -170,6 +174,7 @@ class LiveExec {
       this.#stderr?.release();
       return await this.#carry(client, signal);
     } catch (error) {
+      if (this.#rooms.stopping.active) throw error;
       return await this.#failed(error, subject, client, signal);
     } finally {
       await this.dispose();
@@ -179,7 +184,7 @@ class LiveExec {
   async dispose(): Promise<void> {
     this.#stdout?.close();
     this.#stderr?.close();
-    await rm(this.#paths.dir, { recursive: true, force: true });
+    if (!this.#rooms.stopping.active) await rm(this.#paths.dir, { recursive: true, force: true });
   }
 
   #hasInput(): boolean {
@@ -233,7 +238,7 @@ class LiveExec {
     try {
       const fifo = await openFifoWriter(this.#paths.stdin);
       await pumpInput(client, fifo, signal);
-      if (!spec.tty) await this.#rooms.containerd.tasks.closeStdin(containerId, { execId });
+      if (!spec.tty && !this.#rooms.stopping.active) await this.#rooms.containerd.tasks.closeStdin(containerId, { execId });
     } catch (error) {
       if (!isContainerdError(error, 'not-found')) this.#rooms.logger.debug({ execId, err: error }, 'input of an exec ended');
     }

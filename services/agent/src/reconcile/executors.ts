@@ -3,8 +3,8 @@ import type { Container } from '@pouch/domain';
 import { create } from '../containers/create.ts';
 import { pause, signal, unpause } from '../containers/control.ts';
 import { finish, lost } from '../containers/finish.ts';
-import { remove, removeTask } from '../containers/remove.ts';
-import { adopt, start } from '../containers/start.ts';
+import { remove } from '../containers/remove.ts';
+import { adopt, clearRun, start } from '../containers/start.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Step } from './plan.ts';
 
@@ -16,9 +16,9 @@ const executors: Executors = {
   'adopt': adopt,
   'finish': finish,
   'lost': lost,
-  'discard': async (rooms, { id }) => {
-    rooms.logger.warn({ containerId: id }, 'a task that stands for no state of the container is removed');
-    await removeTask(rooms, id);
+  'discard': async (rooms, container) => {
+    rooms.logger.warn({ containerId: container.id }, 'a task that stands for no state of the container is removed');
+    await clearRun(rooms, container);
   },
   'signal': signal,
   'pause': pause,

@@ -18,12 +18,12 @@ export async function logs(rooms: Rooms, params: LogsParams, output: ServerPipe,
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
   if (container.spec.log.driver === 'none') throw new OperatingError('unsupported', 'configured logging driver does not support reading');
   const dir = rooms.layout.log(id);
-  output.accept();
-  output.resume();
   const wants = (record: LogRecord): boolean => (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);
   const tail = params.tail === null ? { position: 0, skipLines: 0 } : await tailOf(dir, params.tail, wants);
   const writer = new LogWriter(params, { raw: container.spec.tty, byLine: params.tail !== null, skipLines: tail.skipLines, wants }, output, signal);
   const runs = new OpenRun(rooms, id);
+  output.accept();
+  output.resume();
   const past = new LogCursor(dir, tail.position);
   let next = tail.position;
   try {
@@ -103,8 +103,8 @@ class LogWriter {
 
   constructor({ timestamps, sinceNs, untilNs }: LogsParams, shape: Shape, output: ServerPipe, signal: AbortSignal) {
     this.#timestamps = timestamps;
-    this.#sinceNs = sinceNs === null ? null : BigInt(sinceNs);
-    this.#untilNs = untilNs === null ? null : BigInt(untilNs);
+    this.#sinceNs = nanoseconds('since', sinceNs);
+    this.#untilNs = nanoseconds('until', untilNs);
     this.#shape = shape;
     this.#output = output;
     this.#signal = signal;
@@ -155,4 +155,10 @@ class LogWriter {
     await write(this.#output, frame(stream, stamped, this.#shape.raw), this.#signal);
     return true;
   }
+}
+
+function nanoseconds(name: string, text: string | null): bigint | null {
+  if (text === null) return null;
+  if (!/^\d{1,20}$/.test(text)) throw new OperatingError('bad-parameter', `${name}: ${JSON.stringify(text)} is not a number of nanoseconds`);
+  return BigInt(text);
 }
