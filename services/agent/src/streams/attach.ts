@@ -117,28 +117,37 @@ async function carryInput(rooms: Rooms, container: Container, run: AttachedRun, 
   try {
     const { stdin } = rooms.layout.startIo(id, startId);
     const fifo = await openFifoWriter(stdin);
-    const ended = await pumpInput(client, fifo, signal);
-    // Docker's rule: the first client's end of input is the container's where it asked for that; a terminal has no end.
-    const hungUp = !ended && !run.ended && !rooms.stopping.active;
-    if ((ended || hungUp) && spec.stdinOnce && !spec.tty) await closeStdin(rooms, id, startId);
+    // A FIFO that nobody has open forgets what is in it, and the shim may not have come yet.
+    const held = await openFifoWriter(stdin);
+    try {
+      const ended = await pumpInput(client, fifo, signal);
+      const up = await hasComeUp(rooms, id, startId);
+      // Docker's rule: the first client's end of input is the container's where it asked for that; a terminal has no end.
+      const hungUp = !ended && !run.ended && !rooms.stopping.active;
+      if (up && (ended || hungUp) && spec.stdinOnce && !spec.tty) await closeStdin(rooms, id);
+    } finally {
+      held.destroy();
+    }
   } catch (error) {
     rooms.logger.warn({ containerId: id, err: error }, 'input to a container ended');
   }
 }
 
-/** Input can end before its container has come up: the shim is told once it is there. */
-async function closeStdin({ containerd, tasks, starts }: Rooms, id: string, startId: string): Promise<void> {
+/** Input can end before its container has come up: whether that has, once it is decided. */
+async function hasComeUp({ tasks, starts, stopping }: Rooms, id: string, startId: string): Promise<boolean> {
   for (let tried = 0; tried < stdinOpenTries; tried++) {
     const task = tasks.get(id);
-    if (task?.startId === startId && task.status !== 'created') {
-      try {
-        await containerd.tasks.closeStdin(id);
-      } catch (error) {
-        if (!isContainerdError(error, 'not-found')) throw error; // it has ended by itself
-      }
-      return;
-    }
-    if (task?.startId !== startId && starts.of(id) !== startId) return;
+    if (task?.startId === startId && task.status !== 'created') return true;
+    if ((task?.startId !== startId && starts.of(id) !== startId) || stopping.active) return false;
     await delay(stdinOpenMs);
+  }
+  return false;
+}
+
+async function closeStdin({ containerd }: Rooms, id: string): Promise<void> {
+  try {
+    await containerd.tasks.closeStdin(id);
+  } catch (error) {
+    if (!isContainerdError(error, 'not-found')) throw error; // it has ended by itself
   }
 }
