@@ -62,8 +62,10 @@ const operatingStatus: Readonly<Record<string, number>> = {
   'not-executable': 400,
   'bad-command': 400,
   'invalid-spec': 400,
-  'port-taken': 500,
-  'does-not-fit': 409,
+  'start-failed': 500,
+  'pipe-broken': 503,
+  'unknown-runtime': 400,
+  'no-fit': 409,
   refused: 409,
 };
 
@@ -76,7 +78,7 @@ export function refused(refusal: Refusal, message: string = refusal.message): Ht
 
 /** The answer to a code that a host or the scheduler gave; a code that this version does not know is an error of the host. */
 export function failed(code: string, message: string, cause?: unknown): HttpError {
-  const status = operatingStatus[code] ?? hostStatus[code as HostErrorCode] ?? 500;
+  const status = operatingStatus[code] ?? hostStatus[code as HostErrorCode] ?? refusalStatus[code as RefusalCode] ?? 500;
   return new HttpError(status, message, { cause, ...(status === 503 ? { headers: { 'retry-after': retryAfterSeconds } } : {}) });
 }
 

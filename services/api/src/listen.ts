@@ -30,8 +30,8 @@ const lingerMs = 1_000;
 export async function listen({ app, handler, hijacked }: ApiServer, { socket, tcp }: { readonly socket: string; readonly tcp: TcpConfig | null }): Promise<Listening> {
   const servers: Server[] = [];
   try {
-    servers.push(await listenOnSocket(createServer(handler), socket));
-    if (tcp !== null) servers.push(await listenOnTcp(createServer(handler, tcp.tls), tcp));
+    servers.push(await listenOnSocket(createServer(handler, hijacked), socket));
+    if (tcp !== null) servers.push(await listenOnTcp(createServer(handler, hijacked, tcp.tls), tcp));
   } catch (error) {
     for (const server of servers) server.close();
     throw error;

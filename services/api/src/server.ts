@@ -18,6 +18,7 @@ import { ClientGone } from './http/gone.ts';
 import { Hijacked, serveUpgrades } from './http/hijack.ts';
 import { validatorCompiler } from './http/validation.ts';
 import { apiVersion, versionProblem, withoutVersion } from './http/version.ts';
+import { imageRoutes } from './images/routes.ts';
 import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
 import { systemRoutes } from './system/routes.ts';
@@ -45,7 +46,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     frameworkErrors: (error, request, reply) => { answerError(error, request as FastifyRequest, reply as unknown as FastifyReply); },
     serverFactory: (listener) => {
       handler = listener as unknown as RequestListener;
-      return createServer(handler);
+      return createServer(handler, hijacked);
     },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
   });
@@ -64,6 +65,12 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     done();
   });
 
+  // Docker's client compares the media type whole: with a charset behind it, it shows an error as raw JSON.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (reply.getHeader('content-type') === 'application/json; charset=utf-8') reply.header('content-type', 'application/json');
+    done(null, payload);
+  });
+
   function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (error instanceof ClientGone || reply.raw.destroyed) return reply.status(499 as never).send();
     const answer = toHttpError(error);
@@ -78,6 +85,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => containerRoutes(scope, deps));
   await app.register((scope) => streamRoutes(scope, deps, hijacked));
   await app.register((scope) => execRoutes(scope, deps, hijacked));
+  await app.register((scope) => imageRoutes(scope, deps));
   await app.register((scope) => eventRoutes(scope, deps));
   await app.register((scope) => clusterRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
@@ -88,10 +96,10 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
 }
 
 /** An HTTP server with our bounds, whose upgraded requests go the same way as all others. With `tls`, only for clients with a certificate of its CA. */
-export function createServer(handler: RequestListener, tls: TcpConfig['tls'] = null): Server {
+export function createServer(handler: RequestListener, hijacked: Hijacked, tls: TcpConfig['tls'] = null): Server {
   const options = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
   const server = tls === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, handler);
-  serveUpgrades(server, handler);
+  serveUpgrades(server, handler, hijacked);
   return server;
 }
 

@@ -2,7 +2,7 @@
 // The log decides; the wait looks at the projection. Knows no HTTP but the errors' table.
 import { randomUUID } from 'node:crypto';
 import { containerSubject } from '@pouch/contracts';
-import { decideContainer, type Action, type Container, type Refusal } from '@pouch/domain';
+import { decideContainer, type Action, type Container, type Failure, type Refusal } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
 import type { Stored } from '@pouch/projections';
 import type { Deps } from '../deps.ts';
@@ -51,7 +51,7 @@ async function outcomeOf({ projection }: CommandDeps, { id, name }: Container, c
       return true;
     }
     const failure = container.failures.find((one) => one.commandId === commandId);
-    if (failure !== undefined) throw failed(failure.code, failure.message);
+    if (failure !== undefined) throw failedRequest(container, failure);
     return container.requests.some((request) => request.commandId === commandId) ? undefined : true;
   }, { timeoutMs: timeoutOf(action), signal }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== 'timeout') throw error;
@@ -59,10 +59,16 @@ async function outcomeOf({ projection }: CommandDeps, { id, name }: Container, c
   });
 }
 
+/** A command that is not in the container or cannot be executed is a mistake of whoever asked, as in Docker; other failed starts are the host's. */
+function failedRequest(container: Container, { commandId, code, message }: Failure): HttpError {
+  const exit = 'lastExit' in container && container.lastExit?.startId === commandId ? container.lastExit : null;
+  return failed(code === 'start-failed' && (exit?.exitCode === 126 || exit?.exitCode === 127) ? 'command-not-found' : code, message);
+}
+
 /** Whether a container that is gone by now did what was asked before: one with AutoRemove may end before anybody has looked. */
 function hadHappened(container: Extract<Container, { status: 'removed' }>, action: Action, commandId: string): boolean {
   const failure = container.failures.find((one) => one.commandId === commandId);
-  if (failure !== undefined) throw failed(failure.code, failure.message);
+  if (failure !== undefined) throw failedRequest(container, failure);
   switch (action.kind) {
     case 'start':
     case 'restart':

@@ -57,7 +57,10 @@ function lookFor(condition: string, projection: Projection, from: { readonly id:
 
 const isEnded = (container: Container): boolean => container.status === 'created' || container.status === 'exited' || container.status === 'removed';
 
-/** Reads the events since the wait began: a run that began and ended, or began anew, between two looks is not missed. */
+/**
+ * Reads the events since the wait began; a start that failed is no exit, as in Docker. A run that
+ * began and ended, or began anew, between two looks is not missed.
+ */
 function nextExit(projection: Projection, { id, seq }: { readonly id: string; readonly seq: number }): Look {
   let seen = seq;
   return (container) => {
@@ -65,7 +68,7 @@ function nextExit(projection: Projection, { id, seq }: { readonly id: string; re
       const rows = projection.history.ofAggregate(id, { afterSeq: seen, limit: pageRows });
       for (const row of rows) {
         seen = row.seq;
-        if (!row.types.includes(',ContainerExited,') && !row.types.includes(',ContainerStartFailed,')) continue;
+        if (!row.types.includes(',ContainerExited,')) continue;
         const { snapshot } = JSON.parse(row.message.toString('utf8')) as { snapshot: Container };
         return answer(snapshot);
       }

@@ -1,5 +1,6 @@
 // Carries bytes both ways between a client's connection and a host's pipe, with the pace of the slower one, half-closes and all.
 import type { Duplex } from 'node:stream';
+import { closeSoon } from './hijack.ts';
 
 export interface BridgeOptions {
   /** Whether what the client sends is input; else it is read and dropped, so that its going away is noticed. */
@@ -7,9 +8,6 @@ export interface BridgeOptions {
   /** Awaited between the output's end and telling the client of it. Must not reject. */
   readonly beforeEnd?: () => Promise<void>;
 }
-
-/** A client that does not close its side after the answer's end is cut after this. */
-const lingerMs = 2_000;
 
 /** Joins them until the answer has ended or one side breaks; then both are closed. Never rejects. */
 export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }: BridgeOptions): Promise<void> {
@@ -23,15 +21,8 @@ export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }:
   });
   const over = async (): Promise<void> => {
     await beforeEnd?.();
-    // Input that still comes has nowhere to go; it is read all the same, for a connection closed over unread bytes is reset.
-    client.unpipe(pipe);
-    client.resume();
-    if (client.destroyed) return;
-    client.end();
-    const timer = setTimeout(() => client.destroy(), lingerMs);
-    client.once('close', () => clearTimeout(timer));
-    if (client.readableEnded) client.once('finish', () => client.destroy());
-    else client.once('end', () => { if (client.writableFinished) client.destroy(); else client.once('finish', () => client.destroy()); });
+    client.unpipe(pipe); // input that still comes has nowhere to go
+    if (!client.destroyed) closeSoon(client);
   };
   pipe.once('end', () => void over());
   pipe.once('close', () => { if (!pipe.readableEnded) void over(); });

@@ -5,13 +5,11 @@ import { ServerResponse, type IncomingMessage, type RequestListener, type Server
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { bodyLimitBytes } from './body.ts';
 
-interface Upgraded {
-  readonly socket: Duplex;
-  /** Bytes that came after the body: the first of the input. */
-  readonly rest: Buffer;
-}
+/** A client that does not close its side after the answer's end is cut after this. */
+const lingerMs = 2_000;
 
-const upgraded = new WeakMap<object, Upgraded>();
+/** The connections of upgraded requests. */
+const upgraded = new WeakMap<object, Duplex>();
 
 /** Connections taken over and not yet ended; the server cannot close them by itself. */
 export class Hijacked {
@@ -22,6 +20,7 @@ export class Hijacked {
   }
 
   add(socket: Duplex): void {
+    if (this.#sockets.has(socket)) return;
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
   }
@@ -32,24 +31,43 @@ export class Hijacked {
 }
 
 /** Hands a server's upgraded requests to `handler` with their bodies, as if they were plain ones. */
-export function serveUpgrades(server: Server, handler: RequestListener): void {
+export function serveUpgrades(server: Server, handler: RequestListener, hijacked: Hijacked): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    hijacked.add(socket);
     // Without a listener an error of the connection would end the process; the connection is gone either way.
     socket.on('error', () => socket.destroy());
     readBody(request, socket, head, ({ body, rest, tooLarge }) => {
+      // What came after the body is the first of the input. It goes back at once: a stream that has told its end takes nothing back.
+      socket.pause();
+      if (rest.length > 0) socket.unshift(rest);
       const whole = asRequest(request, socket, body, tooLarge);
-      upgraded.set(whole, { socket, rest });
+      upgraded.set(whole, socket);
       const response = new ServerResponse(whole);
       response.assignSocket(socket as never);
       response.shouldKeepAlive = false;
       // A route that does not take it over has answered: an upgraded connection is of no further use.
       response.once('finish', () => {
         response.detachSocket(socket as never);
-        socket.end();
+        closeSoon(socket);
       });
       void handler(whole, response);
     });
   });
+}
+
+/** Ends our side, and the connection when the client has ended its own or has been given the time to. */
+export function closeSoon(socket: Duplex): void {
+  // What still comes is read: a connection that is closed over unread bytes is reset, and the answer with it.
+  socket.resume();
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once('close', () => clearTimeout(timer));
+  const destroyWhenSent = (): void => {
+    if (socket.writableFinished) socket.destroy();
+    else socket.once('finish', () => socket.destroy());
+  };
+  if (socket.readableEnded) destroyWhenSent();
+  else socket.once('end', destroyWhenSent);
 }
 
 interface Body {
@@ -66,7 +84,6 @@ function readBody(request: IncomingMessage, socket: Duplex, head: Buffer, done: 
   let have = head.length;
   const finish = (): void => {
     socket.off('data', onData);
-    socket.pause();
     const all = Buffer.concat(chunks, have);
     done({ body: all.subarray(0, length), rest: all.subarray(length), tooLarge: false });
   };
@@ -96,7 +113,7 @@ export const isUpgrade = (request: FastifyRequest): boolean => upgraded.has(requ
 export function takeOver(request: FastifyRequest, reply: FastifyReply, contentType: string, hijacked: Hijacked): Duplex {
   reply.hijack();
   const upgrade = upgraded.get(request.raw);
-  const socket: Duplex = upgrade?.socket ?? request.raw.socket;
+  const socket: Duplex = upgrade ?? request.raw.socket;
   reply.raw.removeAllListeners('finish');
   reply.raw.detachSocket(socket as never);
   if (upgrade === undefined) leaveHttp(socket);
@@ -105,7 +122,6 @@ export function takeOver(request: FastifyRequest, reply: FastifyReply, contentTy
   const line = upgrade === undefined ? 'HTTP/1.1 200 OK' : 'HTTP/1.1 101 UPGRADED';
   const more = upgrade === undefined ? 'Connection: close\r\n' : 'Connection: Upgrade\r\nUpgrade: tcp\r\n';
   socket.write(`${line}\r\nContent-Type: ${contentType}\r\n${more}Api-Version: ${String(reply.getHeader('api-version') ?? '')}\r\n\r\n`);
-  if (upgrade !== undefined && upgrade.rest.length > 0) socket.unshift(upgrade.rest);
   return socket;
 }
 
