@@ -3,6 +3,7 @@ export * from './claims.ts';
 export * from './host-protocol.ts';
 export * from './http/cluster.ts';
 export * from './http/docker-container.ts';
+export * from './http/docker-images.ts';
 export * from './http/docker-reference.ts';
 export * from './http/docker-summary.ts';
 export * from './message.ts';

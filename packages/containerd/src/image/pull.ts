@@ -139,7 +139,8 @@ async function resolve(reference: Reference, platform: Platform, options: PullOp
   for (const repository of repositories) {
     try {
       const found = await resolveAt(repository, reference, platform);
-      return { ...found, repositories: [repository, ...repositories.filter((other) => other !== repository)] };
+      // The registry itself stands here once per scheme: where one has answered, the other has nothing to add.
+      return { ...found, repositories: [repository, ...repositories.filter((other) => other !== repository && (other.endpoint.isMirror || repository.endpoint.isMirror))] };
     } catch (error) {
       if (!(error instanceof ImageError) || error.code === 'cancelled') throw error;
       failures.push({ repository, error });
