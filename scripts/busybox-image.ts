@@ -2,7 +2,7 @@
 // It speaks to the API only; it must not touch containerd.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { pack } from 'tar-stream';
@@ -63,13 +63,14 @@ export async function buildBusyboxArchive(reference: string = name): Promise<Buf
   const content = await layer(await readFile(path), stdout.split('\n').filter((applet) => /^[a-zA-Z0-9_.[-]+$/.test(applet)));
   const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
   const layerDigest = sha256(content);
+  const created = (await stat(path)).mtime.toISOString();
   const config = Buffer.from(JSON.stringify({
     architecture: architectures[process.arch] ?? process.arch,
     os: 'linux',
-    created: '1970-01-01T00:00:00Z',
+    created,
     config: { Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'], Cmd: ['sh'] },
     rootfs: { type: 'layers', diff_ids: [`sha256:${layerDigest}`] },
-    history: [{ created: '1970-01-01T00:00:00Z', created_by: 'Debian busybox-static' }, { created: '1970-01-01T00:00:00Z', created_by: 'CMD ["sh"]', empty_layer: true }],
+    history: [{ created, created_by: 'Debian busybox-static' }, { created, created_by: 'CMD ["sh"]', empty_layer: true }],
   }));
   const configName = `${sha256(config)}.json`;
   return await tar([
@@ -93,6 +94,15 @@ function errorIn(text: string): string | undefined {
   return undefined;
 }
 
+/** The words of an error's answer. */
+function messageIn(text: string): string {
+  try {
+    return (JSON.parse(text) as { message?: string }).message ?? text;
+  } catch {
+    return text.slice(0, 300); // not the API's own words
+  }
+}
+
 async function isThere(socket: string): Promise<boolean> {
   return (await callApi(socket, { path: `/images/${encodeURIComponent(name)}/json`, timeoutMs: 10_000 })).status === 200;
 }
@@ -113,7 +123,7 @@ async function pull(socket: string): Promise<string | undefined> {
     method: 'POST', path: '/images/create?fromImage=docker.io%2Flibrary%2Fbusybox&tag=latest', timeoutMs: pullMs,
     // "Pulling from" is said before the registry has said anything.
     onData: (text) => { told ||= /"progressDetail"|"Pulling fs layer"|"Digest:/.test(text); },
-  }).then(({ status, text }) => status === 200 ? errorIn(text) : text.slice(0, 300), (error: unknown) => String(error));
+  }).then(({ status, text }) => status === 200 ? errorIn(text) : messageIn(text), (error: unknown) => String(error));
   return await Promise.race([pulling, silent]);
 }
 
