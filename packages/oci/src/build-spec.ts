@@ -20,7 +20,9 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
 export function buildSpec(input: SpecInput, host: HostFacts): Outcome<{ readonly spec: Spec; readonly warnings: readonly string[] }> {
   const findings = new Findings();
   const { privileged = false, initPath, domainname } = input;
-  if (domainname !== undefined && domainname.length > 64) findings.refuse('Domainname', `the domain name has ${domainname.length} characters: 64 are allowed`);
+  if (domainname !== undefined && Buffer.byteLength(domainname) > 64) findings.refuse('Domainname', `the domain name has ${Buffer.byteLength(domainname)} bytes: 64 are allowed`);
+  // sethostname(2) takes 64 bytes; more would fail only at the start.
+  if (Buffer.byteLength(input.hostname) > 64 || /[\0\n/]/.test(input.hostname)) findings.refuse('Hostname', `the hostname ${JSON.stringify(input.hostname.slice(0, 80))} must have at most 64 bytes, without slashes and line ends`);
   const args = initPath === undefined ? input.args : [initTarget, '--', ...input.args];
   const process = processOf({ ...input, args: input.args.length === 0 ? input.args : args }, host, findings);
   const { devices, rules } = devicesOf(input, privileged);
@@ -31,7 +33,7 @@ export function buildSpec(input: SpecInput, host: HostFacts): Outcome<{ readonly
     ociVersion: '1.0.2',
     process,
     root: { path: input.rootfsPath, readonly: input.readonlyRootfs ?? false },
-    ...((input.namespaces?.uts?.kind ?? 'new') === 'new' && { hostname: input.hostname }),
+    ...(ownsHostname(input) && { hostname: input.hostname }),
     mounts: buildMounts(input, findings),
     ...(input.annotations !== undefined && { annotations: { ...input.annotations } }),
     linux: {
@@ -49,11 +51,23 @@ export function buildSpec(input: SpecInput, host: HostFacts): Outcome<{ readonly
   return findings.outcome({ spec, warnings: findings.warnings });
 }
 
+/** Setting the name in a namespace that is shared would rename the others too. */
+function ownsHostname({ namespaces, hostname }: SpecInput): boolean {
+  const kind = namespaces?.uts?.kind ?? 'new';
+  return hostname !== '' && (kind === 'new' || kind === 'prepared');
+}
+
 function devicesOf({ devices = [], hostDevices = [] }: SpecInput, privileged: boolean): { devices: Device[]; rules: DeviceRule[] } {
-  if (privileged) return { devices: [...hostDevices, ...devices.map(({ device }) => device)], rules: [{ allow: true, access: 'rwm' }] };
+  const nodes = unique([...(privileged ? hostDevices : []), ...devices.map(({ device }) => device)]);
+  if (privileged) return { devices: nodes, rules: [{ allow: true, access: 'rwm' }] };
   const rules = devices.map(({ device, permissions }): DeviceRule => ({ allow: true, type: device.type === 'b' ? 'b' : 'c', major: device.major, minor: device.minor, access: permissions }));
   // The runtime itself adds the harmless ones (null, zero, full, random, urandom, tty, ptmx, pts).
-  return { devices: devices.map(({ device }) => device), rules: [{ allow: false, access: 'rwm' }, ...rules] };
+  return { devices: nodes, rules: [{ allow: false, access: 'rwm' }, ...rules] };
+}
+
+/** One node for each path, the last one said. */
+function unique(devices: readonly Device[]): Device[] {
+  return [...new Map(devices.map((device) => [device.path, device])).values()];
 }
 
 function namespacesOf({ namespaces = {} }: SpecInput, host: HostFacts): Namespace[] {

@@ -38,7 +38,11 @@ export async function readHostDevices(): Promise<Device[]> {
 }
 
 async function devicesIn(directory: string, target: string, found: Device[] = []): Promise<Device[]> {
-  for (const name of await readdir(directory)) {
+  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []; // gone since it was listed
+    throw error;
+  });
+  for (const name of names) {
     if (found.length >= maxDevices) break;
     if (directory === '/dev' && notOurs.has(name)) continue;
     const path = join(directory, name);

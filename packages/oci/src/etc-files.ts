@@ -32,20 +32,20 @@ export interface ResolvConfInput {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
-  /** Whether the container shares the host's network: then its loopback resolvers are reachable. */
+  /** Whether the container shares the host's network: then its resolvers on loopback and on IPv6 are reachable. */
   readonly sharesHostNetwork: boolean;
 }
 
 /** Docker's choice where the host names no resolver that a container could reach. */
 const fallbackNameservers = ['8.8.8.8', '8.8.4.4'];
 
-/** Text of /etc/resolv.conf: what was asked, else the host's without resolvers on its loopback. A search of `.` means none. */
+/** Text of /etc/resolv.conf: what was asked, else the host's, without those on its loopback and on IPv6 (containers' networks are IPv4). A search of `.` means none. */
 export function resolvConf({ hostText, dns, dnsSearch, dnsOptions, sharesHostNetwork }: ResolvConfInput): string {
   const host = hostText.split('\n').map((line) => line.trim().split(/\s+/));
   const ofHost = (keyword: string) => host.filter(([first]) => first === keyword).flatMap(([, ...rest]) => rest);
-  const reachable = ofHost('nameserver').filter((address) => sharesHostNetwork || !(address.startsWith('127.') || address === '::1'));
+  const reachable = ofHost('nameserver').filter((address) => sharesHostNetwork || !(address.startsWith('127.') || address.includes(':')));
   const nameservers = dns.length > 0 ? dns : reachable.length > 0 ? reachable : fallbackNameservers;
-  const searches = host.filter(([first]) => first === 'search').at(-1)?.slice(1) ?? [];
+  const searches = host.filter(([first]) => first === 'search' || first === 'domain').at(-1)?.slice(1) ?? [];
   const search = dnsSearch.length > 0 ? dnsSearch.filter((domain) => domain !== '.') : searches;
   const options = dnsOptions.length > 0 ? dnsOptions : ofHost('options');
   const lines = [...nameservers.map((address) => `nameserver ${address}`), ...(search.length > 0 ? [`search ${search.join(' ')}`] : []), ...(options.length > 0 ? [`options ${options.join(' ')}`] : [])];

@@ -4,6 +4,7 @@ export { buildSpec } from './build-spec.ts';
 export { readHostDevices, resolveDevices, type AskedDevice } from './devices.ts';
 export { hostsFile, resolvConf, type HostsInput, type ResolvConfInput } from './etc-files.ts';
 export { readHostFacts } from './host-facts.ts';
+export { mediaTypes } from './image-spec.ts';
 export type * from './image-spec.ts';
 export type * from './input.ts';
 export { buildProcess, type ProcessInput } from './process.ts';

@@ -34,11 +34,14 @@ export function processOf(input: ProcessInput, host: HostFacts, findings: Findin
   const { args, env, cwd, user, hostname, tty, consoleSize, capAdd = [], capDrop = [], privileged = false, noNewPrivileges = false, resources } = input;
   if (args.length === 0 || args[0] === '') findings.refuse('Cmd', 'no command specified: neither the image nor the request says what to run');
   if (cwd !== '' && !cwd.startsWith('/')) findings.refuse('WorkingDir', `the working directory ${JSON.stringify(cwd)} must be an absolute path`);
+  if ([...args, ...env, cwd].some((text) => text.includes('\0'))) findings.refuse('Cmd', 'the command, its environment and its directory cannot hold a zero byte');
+  if (env.some((entry) => entry.startsWith('='))) findings.refuse('Env', 'an environment variable needs a name: NAME=value');
   const rlimits = buildRlimits(resources?.ulimits ?? [], host, findings);
   return {
     terminal: tty,
-    ...(consoleSize !== undefined && { consoleSize }),
-    user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 && { additionalGids: [...user.additionalGids] }) },
+    ...(tty && consoleSize !== undefined && consoleSize.height > 0 && consoleSize.width > 0 && { consoleSize: { ...consoleSize } }),
+    // The primary group is among them, so that no program can leave it by setting another one and so pass a rule against it (CVE-2022-36109).
+    user: { uid: user.uid, gid: user.gid, additionalGids: [...new Set([user.gid, ...user.additionalGids])] },
     args: [...args],
     env: buildEnvironment(env, { home: user.home, hostname, tty }),
     cwd: cwd === '' ? '/' : cwd,

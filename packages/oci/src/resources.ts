@@ -6,6 +6,9 @@ import type { DeviceRule, Resources, Rlimit } from './runtime-spec.ts';
 const mib = 1024 * 1024;
 /** Docker's least memory limit: with less the runtime's own init does not start. */
 export const minMemoryBytes = 6 * mib;
+/** Bounds of cpu.shares in the kernel; the runtime fails where the kernel took another value than it was given. */
+const minShares = 2;
+const maxShares = 262_144;
 /** Microseconds; Docker's period for `--cpus`. */
 const cpuPeriodUs = 100_000;
 /** The kernel's least quota is 1 ms. */
@@ -18,29 +21,37 @@ export function buildResources(limits: ResourceLimits, devices: DeviceRule[], ho
   const memory = memoryOf(limits, host, findings);
   const cpu = cpuOf(limits, host, findings);
   const pidsLimit = limits.pidsLimit ?? 0;
-  const has = (controller: string) => host.cgroupControllers.includes(controller);
-  if (pidsLimit > 0 && !has('pids')) findings.warn('this host has no pids controller: the limit of processes does not take effect');
+  if (!Number.isSafeInteger(pidsLimit) || pidsLimit < -1) findings.refuse('HostConfig.PidsLimit', `the limit of processes is a number, or -1 for none: ${pidsLimit} is not`);
+  const weight = limits.blkioWeight ?? 0;
+  if (weight !== 0 && !(Number.isInteger(weight) && weight >= 10 && weight <= 1000)) findings.refuse('HostConfig.BlkioWeight', `the weight must be from 10 to 1000: ${weight} is not`);
   return {
     devices,
     ...(memory !== undefined && { memory }),
     ...(cpu !== undefined && { cpu }),
-    ...(pidsLimit > 0 && has('pids') && { pids: { limit: pidsLimit } }),
-    ...(limits.blkioWeight ? { blockIO: { weight: limits.blkioWeight } } : {}),
+    ...(pidsLimit > 0 && keeps(host, ['pids'], 'the limit of processes', findings) && { pids: { limit: pidsLimit } }),
+    ...(weight > 0 && keeps(host, ['blkio', 'io'], 'the weight of block input and output', findings) && { blockIO: { weight } }),
   };
+}
+
+/** Whether the host has one of these controllers; if not, says that the setting is left out. */
+function keeps(host: HostFacts, controllers: readonly string[], what: string, findings: Findings): boolean {
+  if (controllers.some((name) => host.cgroupControllers.includes(name))) return true;
+  findings.warn(`this host has no ${controllers.join(' or ')} controller: ${what} does not take effect`);
+  return false;
 }
 
 function memoryOf(limits: ResourceLimits, host: HostFacts, findings: Findings): Resources['memory'] | undefined {
   const limit = limits.memoryBytes ?? 0;
   const swap = limits.memorySwapBytes ?? 0;
   const reservation = limits.memoryReservationBytes ?? 0;
-  if (limit < 0 || (limit > 0 && limit < minMemoryBytes)) findings.refuse('HostConfig.Memory', `the memory limit is ${limit} bytes: it must be at least ${minMemoryBytes} (6 MiB), or 0 for none`);
+  if (!Number.isSafeInteger(limit) || limit < 0 || (limit > 0 && limit < minMemoryBytes)) findings.refuse('HostConfig.Memory', `the memory limit is ${limit} bytes: it must be at least ${minMemoryBytes} (6 MiB), or 0 for none`);
+  if (!Number.isSafeInteger(swap) || swap < -1) findings.refuse('HostConfig.MemorySwap', `MemorySwap is a number of bytes, or -1 for no limit: ${swap} is not`);
   if (swap > 0 && limit === 0) findings.refuse('HostConfig.MemorySwap', 'a swap limit needs a memory limit beside it: set Memory too');
   if (swap > 0 && swap < limit) findings.refuse('HostConfig.MemorySwap', `MemorySwap is memory and swap together: ${swap} must not be less than Memory, ${limit}`);
+  if (!Number.isSafeInteger(reservation) || reservation < 0 || (reservation > 0 && reservation < minMemoryBytes)) findings.refuse('HostConfig.MemoryReservation', `the memory reservation is ${reservation} bytes: it must be at least ${minMemoryBytes} (6 MiB), or 0 for none`);
+  if (limit > 0 && reservation > limit) findings.refuse('HostConfig.MemoryReservation', `the memory reservation, ${reservation}, must not be more than the memory limit, ${limit}`);
   if (limit === 0 && reservation === 0) return undefined;
-  if (!host.cgroupControllers.includes('memory')) {
-    findings.warn('this host has no memory controller: the memory limit does not take effect');
-    return undefined;
-  }
+  if (!keeps(host, ['memory'], 'the memory limit', findings)) return undefined;
   const total = swap === 0 ? limit * 2 : swap;
   const limitsSwap = limit > 0 && host.limitsSwap;
   if (limit > 0 && swap > 0 && !host.limitsSwap) findings.warn('this host cannot limit swap: memory is limited without it');
@@ -50,16 +61,20 @@ function memoryOf(limits: ResourceLimits, host: HostFacts, findings: Findings): 
 function cpuOf(limits: ResourceLimits, host: HostFacts, findings: Findings): Resources['cpu'] | undefined {
   const nanoCpus = limits.nanoCpus ?? 0;
   const shares = limits.cpuShares ?? 0;
-  if (nanoCpus !== 0 && (nanoCpus < minNanoCpus || nanoCpus > host.cpuCount * 1e9)) {
+  if (nanoCpus !== 0 && !(nanoCpus >= minNanoCpus && nanoCpus <= host.cpuCount * 1e9)) {
     findings.refuse('HostConfig.NanoCpus', `CPUs must be from 0.01 to ${host.cpuCount}.00, as the host has ${host.cpuCount}: ${nanoCpus / 1e9} is not`);
   }
-  if (shares < 0) findings.refuse('HostConfig.CpuShares', `CPU shares must not be negative: ${shares}`);
+  if (!Number.isSafeInteger(shares) || shares < 0) findings.refuse('HostConfig.CpuShares', `CPU shares must be a whole number and not negative: ${shares}`);
+  const kernelShares = Math.min(maxShares, Math.max(minShares, shares));
+  if (shares > 0 && kernelShares !== shares) findings.warn(`CpuShares: the kernel takes ${minShares} to ${maxShares}, so ${shares} becomes ${kernelShares}`);
   checkSet('HostConfig.CpusetCpus', limits.cpusetCpus ?? '', host.cpuCount - 1, findings);
+  // How many memory nodes there are is no fact that we have: the form is checked, the rest is the kernel's to say.
+  checkSet('HostConfig.CpusetMems', limits.cpusetMems ?? '', Number.POSITIVE_INFINITY, findings);
   const cpu = {
-    ...(shares > 0 && { shares }),
-    ...(nanoCpus > 0 && { quota: Math.round((nanoCpus * cpuPeriodUs) / 1e9), period: cpuPeriodUs }),
-    ...(limits.cpusetCpus ? { cpus: limits.cpusetCpus } : {}),
-    ...(limits.cpusetMems ? { mems: limits.cpusetMems } : {}),
+    ...(shares > 0 && keeps(host, ['cpu'], 'the share of the CPUs', findings) && { shares: kernelShares }),
+    ...(nanoCpus > 0 && keeps(host, ['cpu'], 'the limit of CPUs', findings) && { quota: Math.round((nanoCpus * cpuPeriodUs) / 1e9), period: cpuPeriodUs }),
+    ...(limits.cpusetCpus && keeps(host, ['cpuset'], 'the choice of CPUs', findings) ? { cpus: limits.cpusetCpus } : {}),
+    ...(limits.cpusetMems && keeps(host, ['cpuset'], 'the choice of memory nodes', findings) ? { mems: limits.cpusetMems } : {}),
   };
   return Object.keys(cpu).length === 0 ? undefined : cpu;
 }
@@ -69,19 +84,25 @@ function checkSet(field: string, set: string, highest: number, findings: Finding
   for (const part of set.split(',')) {
     const [, from, to] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? [];
     const last = Number(to ?? from);
-    if (from === undefined || last < Number(from)) return findings.refuse(field, `${JSON.stringify(set)} is not a list of CPUs: it must be like 0-2,4`);
+    if (from === undefined || last < Number(from)) return findings.refuse(field, `${JSON.stringify(set)} is not a list of numbers: it must be like 0-2,4`);
     if (last > highest) return findings.refuse(field, `the host has CPUs 0 to ${highest}: ${JSON.stringify(part)} is not among them`);
   }
 }
 
 /** Ulimits as the runtime takes them; above the host's own hard limits only where the host may raise them. */
 export function buildRlimits(ulimits: NonNullable<ResourceLimits['ulimits']>, host: HostFacts, findings: Findings): Rlimit[] {
-  return ulimits.flatMap(({ name, soft, hard }) => {
+  // A name said twice is an error to the runtime: the last one holds, as everywhere in Docker.
+  const last = new Map(ulimits.map((ulimit) => [ulimit.name, ulimit]));
+  return [...last.values()].flatMap(({ name, soft, hard }) => {
     if (!rlimitNames.includes(name)) {
       findings.refuse('HostConfig.Ulimits', `unknown ulimit ${JSON.stringify(name)}: known are ${rlimitNames.join(', ')}`);
       return [];
     }
-    const asked = { soft: soft < 0 ? unlimited : BigInt(Math.trunc(soft)), hard: hard < 0 ? unlimited : BigInt(Math.trunc(hard)) };
+    if (![soft, hard].every((value) => Number.isSafeInteger(value) && value >= -1)) {
+      findings.refuse('HostConfig.Ulimits', `ulimit ${name}: limits are whole numbers, or -1 for unlimited`);
+      return [];
+    }
+    const asked = { soft: soft < 0 ? unlimited : BigInt(soft), hard: hard < 0 ? unlimited : BigInt(hard) };
     if (asked.soft > asked.hard) findings.refuse('HostConfig.Ulimits', `ulimit ${name}: the soft limit ${soft} is above the hard limit ${hard}`);
     const ceiling = host.hasCapSysResource ? unlimited : (host.maxRlimits[name] ?? unlimited);
     if (asked.hard > ceiling) findings.warn(`ulimit ${name}: this host allows ${ceiling} at most`);

@@ -27,7 +27,7 @@ const maxId = 2 ** 31 - 1;
  */
 export async function resolveUser(read: ReadImageFile, asked: string, groupAdd: readonly string[] = []): Promise<Outcome<{ readonly user: ResolvedUser }>> {
   const findings = new Findings();
-  // The ordinary case costs no file: root, by number or by saying nothing, still has its home from passwd.
+  // Read even for plain numbers: home and further groups come from the entry.
   const passwd = parsePasswd((await read('/etc/passwd')) ?? '');
   const groups = parseGroups((await read('/etc/group')) ?? '');
   const [userPart = '', groupPart] = asked.split(':', 2);
@@ -47,22 +47,24 @@ export async function resolveUser(read: ReadImageFile, asked: string, groupAdd: 
   };
   const gid = groupPart === undefined || groupPart === '' ? (entry?.gid ?? 0) : groupOf(groupPart, 'User');
   // With a group of its own choosing a process has only that one, as Docker has it.
-  const memberOf = groupPart === undefined && entry !== undefined ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
+  const memberOf = (groupPart ?? '') === '' && entry !== undefined ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
   const added = groupAdd.map((part) => groupOf(part, 'HostConfig.GroupAdd'));
   const additionalGids = [...new Set([...memberOf, ...added])].filter((one) => one !== gid);
   return findings.outcome({ user: { uid, gid, additionalGids, home: entry?.home === undefined || entry.home === '' ? '/' : entry.home } });
 }
 
 const isNumber = (text: string) => /^\d{1,10}$/.test(text);
+/** An entry with an id that the kernel does not take is as no entry: 2³²−1 would leave the process the id that it had, root. */
+const isId = (text: string) => isNumber(text) && Number(text) <= maxId;
 
 function lines(text: string): string[][] {
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.split(':'));
 }
 
 function parsePasswd(text: string): PasswdEntry[] {
-  return lines(text).flatMap(([name = '', , uid = '', gid = '', , home = '']) => (isNumber(uid) && isNumber(gid) ? [{ name, uid: Number(uid), gid: Number(gid), home }] : []));
+  return lines(text).flatMap(([name = '', , uid = '', gid = '', , home = '']) => (isId(uid) && isId(gid) ? [{ name, uid: Number(uid), gid: Number(gid), home }] : []));
 }
 
 function parseGroups(text: string): GroupEntry[] {
-  return lines(text).flatMap(([name = '', , gid = '', members = '']) => (isNumber(gid) ? [{ name, gid: Number(gid), members: members.split(',').filter((member) => member !== '') }] : []));
+  return lines(text).flatMap(([name = '', , gid = '', members = '']) => (isId(gid) ? [{ name, gid: Number(gid), members: members.split(',').filter((member) => member !== '') }] : []));
 }

@@ -1,6 +1,7 @@
 // Specs that runc itself judges: each setting is seen to take effect inside a real container made of busybox.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -8,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { buildSpec, parseSeccompProfile, readHostFacts, resolveDevices, resolveUser, stringifySpec, type SpecInput } from '@pouch/oci';
+import { buildProcess, buildSpec, parseSeccompProfile, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type SpecInput } from '@pouch/oci';
 
 const run = promisify(execFile);
 const missing = process.getuid?.() !== 0 ? 'not root' : !existsSync('/bin/busybox') ? 'no /bin/busybox (busybox-static)' : !['/usr/sbin/runc', '/usr/bin/runc'].some(existsSync) ? 'no runc' : false;
@@ -30,13 +31,21 @@ before(async () => {
 });
 after(async () => { if (dir !== '') await rm(dir, { recursive: true, force: true }); });
 
-async function inContainer(script: string, different: Partial<SpecInput> = {}): Promise<{ code: number; output: string }> {
-  const id = `pouch-test-${randomBytes(6).toString('hex')}`;
-  const built = buildSpec({ args: ['sh', '-c', script], env: [], cwd: '/', user: root, hostname: 'box', tty: false, rootfsPath: rootfs, cgroupsPath: `/pouch-test/${id}`, ...different }, readHostFacts());
+/** Makes a bundle; its cgroup has no parent of ours, which nobody would remove. */
+async function bundleOf(id: string, different: Partial<SpecInput>): Promise<string> {
+  const built = buildSpec({ args: ['sh'], env: [], cwd: '/', user: root, hostname: 'box', tty: false, rootfsPath: rootfs, cgroupsPath: `/${id}`, ...different }, readHostFacts());
   assert.ok(built.ok, built.ok ? '' : built.refusal.message);
   const bundle = join(dir, id);
   await mkdir(bundle);
   await writeFile(join(bundle, 'config.json'), stringifySpec(built.spec));
+  return bundle;
+}
+
+const newId = () => `pouch-test-${randomBytes(6).toString('hex')}`;
+
+async function inContainer(script: string, different: Partial<SpecInput> = {}): Promise<{ code: number; output: string }> {
+  const id = newId();
+  const bundle = await bundleOf(id, { args: ['sh', '-c', script], ...different });
   try {
     const { stdout, stderr } = await run('runc', ['--root', stateDir, 'run', '--bundle', bundle, id], { timeout: 60_000 });
     return { code: 0, output: stdout + stderr };
@@ -108,4 +117,49 @@ test('users are looked up in the image', async () => {
   assert.match(unknown.ok ? '' : unknown.refusal.message, /unable to find user nobody-here/);
   const group = await resolve('web:nope');
   assert.match(group.ok ? '' : group.refusal.message, /unable to find group nope/);
+});
+
+test('takes effect: privileged has the devices of the host, and may mount', { skip: missing }, async () => {
+  await says('mount -t tmpfs none /tmp && echo mounted; grep Seccomp: /proc/self/status; ls /dev/fuse /dev/kvm /dev/loop-control 2>/dev/null | wc -l', /^mounted\nSeccomp:\t0\n\d/, { privileged: true, hostDevices: await readHostDevices() });
+});
+
+test('takes effect: generated files over a directory of the person\'s', { skip: missing }, async () => {
+  const etc = join(dir, 'my-etc');
+  await mkdir(etc);
+  await writeFile(join(etc, 'motd'), 'mine\n');
+  await writeFile(join(dir, 'hosts'), '10.9.8.7\tme\n');
+  const mounts = [{ type: 'bind' as const, source: etc, target: '/etc', readonly: false }];
+  await says('cat /etc/motd /etc/hosts; touch /etc/hosts || echo fixed', /^mine\n10\.9\.8\.7\tme\n(?:.|\n)*fixed/, { mounts, generatedFiles: { hostsPath: join(dir, 'hosts') }, readonlyRootfs: true });
+});
+
+test('starts where more is asked for than the host may give', { skip: missing }, async () => {
+  await says('echo started', /^started\n/, { resources: { oomScoreAdj: -500, ulimits: [{ name: 'nofile', soft: 1 << 20, hard: 1 << 20 }, { name: 'core', soft: -1, hard: -1 }] } });
+});
+
+test('takes effect: swap, CPUs and a bound on processes that cannot be passed', { skip: missing }, async () => {
+  const { cgroupVersion, limitsSwap } = readHostFacts();
+  const cpu = cgroupVersion === 2 ? 'cat /sys/fs/cgroup/cpu.max' : 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us';
+  await says(cpu, /^50000\b/, { resources: { nanoCpus: 5e8 } });
+  if (limitsSwap) await says(cgroupVersion === 2 ? 'cat /sys/fs/cgroup/memory.swap.max' : 'cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes', cgroupVersion === 2 ? /^33554432\n/ : /^67108864\n/, { resources: { memoryBytes: 32 << 20 } });
+  await says('for i in 1 2 3 4 5 6 7 8 9; do sleep 9 & done', /can't fork|Resource temporarily unavailable/, { resources: { pidsLimit: 5 } });
+});
+
+test('an exec runs with its own user and directory under the container\'s rules', { skip: missing }, async () => {
+  const id = newId();
+  const bundle = await bundleOf(id, { args: ['sleep', '300'], capDrop: ['ALL'], noNewPrivileges: true });
+  try {
+    // The container keeps its standard streams, so they must not be pipes that we wait for.
+    const [code] = (await once(spawn('runc', ['--root', stateDir, 'run', '--detach', '--bundle', bundle, id], { stdio: 'ignore' }), 'exit')) as [number | null];
+    assert.equal(code, 0);
+    const user = { uid: 33, gid: 33, additionalGids: [44], home: '/var/www' };
+    const script = 'id -u; id -G; pwd; echo $HOME $A; grep -E "NoNewPrivs|CapBnd|Seccomp:" /proc/self/status';
+    const built = buildProcess({ args: ['sh', '-c', script], env: ['A=b'], cwd: '/tmp', user, hostname: 'box', tty: false, capDrop: ['ALL'], noNewPrivileges: true }, readHostFacts());
+    assert.ok(built.ok);
+    const file = join(bundle, 'process.json');
+    await writeFile(file, stringifySpec(built.process));
+    const { stdout } = await run('runc', ['--root', stateDir, 'exec', '--process', file, id], { timeout: 60_000 });
+    assert.match(stdout, /^33\n33 44\n\/tmp\n\/var\/www b\nCapBnd:\t0{16}\nNoNewPrivs:\t1\nSeccomp:\t2\n$/);
+  } finally {
+    await run('runc', ['--root', stateDir, 'delete', '--force', id]);
+  }
 });
