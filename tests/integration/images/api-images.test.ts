@@ -1,11 +1,14 @@
 // Docker's image endpoints of the real api against the real agent, containerd and NATS, with a registry of the test's own.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import type { NameClaim } from '@pouch/contracts';
 import { openClaims } from '@pouch/eventlog';
 import { createLogger, systemClock } from '@pouch/process';
@@ -18,10 +21,14 @@ import { busyboxImage, busyboxMissing, dockerArchive, imageOf, layerOf, ociLayou
 import { startRegistry, type TestRegistry } from '../../fixtures/registry.ts';
 import { eventually, startFixture, type Fixture } from '../agent/fixture.ts';
 
+const dockerMissing = (process.env['PATH'] ?? '').split(':').some((path) => existsSync(join(path, 'docker'))) ? false : 'not installed: docker';
 const options = { skip: containerdMissing() || busyboxMissing(), timeout: 300_000 };
 const logger = createLogger({ service: 'test', level: 'silent' });
+const run = promisify(execFile);
 const cleanups: (() => Promise<void>)[] = [];
 let socket: string;
+let directory: string;
+let hosts: LinkedHosts;
 let registry: TestRegistry;
 let fixture: Fixture;
 let small: FixtureImage;
@@ -56,11 +63,11 @@ before(async () => {
   fixture = await startFixture();
   cleanups.push(() => fixture.stop());
   await fixture.startAgent();
-  const directory = await mkdtemp(join(tmpdir(), 'pouch-test-images-'));
+  directory = await mkdtemp(join(tmpdir(), 'pouch-test-images-'));
   cleanups.push(() => rm(directory, { recursive: true, force: true }));
   const projection = Projection.open({ directory: join(directory, 'projection'), log: { servers: fixture.nats.url }, retention: { maxAgeMs: null, maxMessages: null, endedMs: 3_600_000 }, logger });
   cleanups.push(() => projection.stop());
-  const hosts = new LinkedHosts({ callsLink: fixture.link, pipesLink: fixture.link });
+  hosts = new LinkedHosts({ callsLink: fixture.link, pipesLink: fixture.link });
   const server = await buildServer({
     config: { defaultRuntime: 'runc' }, logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
     nc: { request: async (subject, payload, asked) => await fixture.link.request(subject, payload ?? '', { timeoutMs: asked?.timeout ?? 1_000 }) },
@@ -129,6 +136,20 @@ test('a pull that cannot begin is an answer with a status; one that breaks ends 
   assert.equal((await ask('GET', `/images/${registry.host}/team/broken/json`)).status, 404);
 });
 
+test('a client that goes away takes its pull along', options, async () => {
+  registry.push('team/stalled', 'latest', small);
+  registry.options.fault = ({ path }) => (path.includes('team/stalled/blobs') && path.endsWith(small.layers[1]!.gzipDigest) ? { stall: 10 } : undefined);
+  const request = httpRequest({ socketPath: socket, method: 'POST', path: `/images/create?fromImage=${registry.host}/team/stalled`, headers: me, agent: false });
+  request.on('error', () => { /* it is destroyed below */ });
+  request.end();
+  const leases = async (): Promise<number> => (await fixture.containerd.client.leases.list()).length;
+  await eventually(async () => (await leases()) > 0 && registry.requests.some(({ path }) => path.includes('team/stalled/blobs')), 'the pull is under way');
+  request.destroy();
+  await eventually(async () => (await leases()) === 0, 'the pull is over');
+  registry.options.fault = () => undefined;
+  assert.equal((await ask('GET', `/images/${registry.host}/team/stalled/json`)).status, 404);
+});
+
 test('load: streamed in, told by name or id', options, async () => {
   const loaded = await ask('POST', '/images/load?quiet=1', { headers: { 'content-type': 'application/x-tar' }, body: await dockerArchive([{ ...small, reference: 'docker.io/library/loaded:1' }]) });
   assert.deepEqual([loaded.status, loaded.lines], [200, [{ stream: 'Loaded image: loaded:1\n' }]]);
@@ -192,6 +213,48 @@ test('an image that a container stands on is refused, with the container', optio
   assert.deepEqual((await ask('POST', '/images/prune')).json, { ImagesDeleted: null, SpaceReclaimed: 0 });
   await fixture.request(id, { kind: 'remove', force: true });
   await fixture.untilStatus(id, 'removed');
+});
+
+test('an upload that breaks off leaves nothing', options, async () => {
+  const archive = await ociLayout([imageOf('docker.io/library/cut:1', [layerOf(await tarOf([{ name: 'x', data: Buffer.alloc(4_000_000, 3) }]))])]);
+  const blobs = async (): Promise<number> => (await fixture.containerd.client.content.list()).length;
+  const before = await blobs();
+  const request = httpRequest({ socketPath: socket, method: 'POST', path: '/images/load', agent: false, headers: { 'content-length': archive.length } });
+  request.on('error', () => { /* it is destroyed below */ });
+  request.write(archive.subarray(0, archive.length / 2));
+  const leases = async (): Promise<number> => (await fixture.containerd.client.leases.list()).length;
+  await eventually(async () => (await leases()) > 0, 'the load is under way');
+  request.destroy();
+  await eventually(async () => (await leases()) === 0, 'the load is over');
+  assert.equal(await blobs(), before);
+  assert.equal((await ask('GET', '/images/cut:1/json')).status, 404);
+});
+
+test('the docker CLI pulls, loads, lists, tags and removes', { ...options, skip: options.skip || dockerMissing }, async () => {
+  const docker = async (...args: string[]): Promise<string> => (await run('docker', ['-H', `unix://${socket}`, ...args], { env: { PATH: process.env['PATH'] ?? '', HOME: directory }, timeout: 60_000 })).stdout;
+  registry.options.auth = 'none';
+  const name = `${registry.host}/team/app:1`;
+  assert.match(await docker('pull', name), new RegExp(`Pulling from .*team/app[^]*Pull complete[^]*Status: Downloaded newer image for ${name}`));
+  await writeFile(join(directory, 'image.tar'), await dockerArchive([{ ...small, reference: 'docker.io/library/by-cli:1' }]));
+  assert.match(await docker('load', '-i', join(directory, 'image.tar')), /Loaded image: by-cli:1/);
+  await docker('tag', 'by-cli:1', 'team/cli:3');
+  assert.equal((await docker('images', '--no-trunc', '--format', '{{.ID}}', 'team/cli')).trim(), small.imageId);
+  assert.match(await docker('history', 'team/cli:3'), /layer 0/);
+  assert.equal((await docker('inspect', '--type', 'image', '--format', '{{.Config.User}}', 'team/cli:3')).trim(), 'me');
+  assert.match(await docker('rmi', 'team/cli:3'), /Untagged: team\/cli:3/);
+  await assert.rejects(docker('pull', `${registry.host}/team/app:nope`), /manifest for .*not found/);
+  assert.match(await docker('rmi', '-f', small.imageId), /Deleted: sha256/);
+  assert.match(await docker('image', 'prune', '-f'), /Total reclaimed space/);
+});
+
+test('with NATS away a pull is refused as something that may be tried again', options, async () => {
+  await fixture.nats.kill9();
+  const answer = await ask('POST', `/images/create?fromImage=${registry.host}/team/app&tag=1`);
+  assert.equal(answer.status, 503);
+  assert.ok(answer.json.message);
+  assert.equal((await ask('GET', '/images/json')).status, 200);
+  await fixture.nats.restart();
+  await eventually(async () => (await ask('POST', '/images/busybox/tag?repo=after')).status === 201, 'tags go again');
 });
 
 test('what cannot be is refused by the name of its field', options, async () => {

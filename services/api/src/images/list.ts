@@ -47,9 +47,9 @@ function itemOf(projection: Projection, id: string, images: readonly Image[], em
 }
 
 /** As Docker: with or without the tag, in the short form; here in the long one, too. */
-function matches(pattern: RegExp, name: string): boolean {
+function matches(pattern: (text: string) => boolean, name: string): boolean {
   const repository = repositoryOf(name);
-  return [name, repository, familiarReference(name), familiarReference(repository)].some((text) => pattern.test(text));
+  return [name, repository, familiarReference(name), familiarReference(repository)].some(pattern);
 }
 
 /** Docker's booleans of filters; null: not asked for. Contradictions are refused. */
