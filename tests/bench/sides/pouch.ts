@@ -1,0 +1,14 @@
+// Pouch as it is shipped: a whole cluster of the benchmark's own, fsync before every acknowledgement, logging as by default.
+import { startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
+import { DockerClient } from '../docker-client.ts';
+import type { Session } from '../session.ts';
+
+export type Pouch = { readonly client: DockerClient; readonly cluster: TestCluster };
+
+export async function startPouch(session: Session, sync: string = 'always'): Promise<Pouch> {
+  const cluster = await startTestCluster({ logLevel: 'info', sync });
+  session.undo('cluster', () => cluster.stop());
+  const client = new DockerClient(cluster.socket);
+  session.undo('connections to Pouch', () => { client.close(); });
+  return { client, cluster };
+}
