@@ -104,5 +104,6 @@ export function toHttpError(error: unknown): HttpError {
 function fromFastify(error: Error, status: number, code: string): HttpError {
   if (code === 'FST_ERR_BAD_URL') return new HttpError(400, 'the path is not valid: a percent sign must be followed by two hex digits, and the bytes must be UTF-8', { cause: error });
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new HttpError(413, `the body is too large: ${error.message}`, { cause: error });
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH') return new HttpError(414, 'the path is too long: a part of it has more than 512 characters', { cause: error });
   return status < 500 ? new HttpError(status, error.message, { cause: error }) : new HttpError(500, 'internal error', { cause: error });
 }

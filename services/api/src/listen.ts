@@ -27,7 +27,7 @@ const socketMode = 0o660;
 const probeMs = 2_000;
 const lingerMs = 1_000;
 
-export async function listen({ app, handler, hijacked }: ApiServer, { socket, tcp }: { readonly socket: string; readonly tcp: TcpConfig | null }): Promise<Listening> {
+export async function listen({ handler, hijacked }: Pick<ApiServer, 'handler' | 'hijacked'>, { socket, tcp }: { readonly socket: string; readonly tcp: TcpConfig | null }): Promise<Listening> {
   const servers: Server[] = [];
   try {
     servers.push(await listenOnSocket(createServer(handler, hijacked), socket));
@@ -46,7 +46,6 @@ export async function listen({ app, handler, hijacked }: ApiServer, { socket, tc
       const timer = setTimeout(() => { for (const server of servers) server.closeAllConnections(); }, lingerMs);
       await Promise.all(closed);
       clearTimeout(timer);
-      await app.close();
     },
   };
 }

@@ -37,6 +37,7 @@ logger.info({ socket: config.socket, tcpPort: listening.tcpPort, natsUrl: config
 
 onShutdown([
   ['http', () => listening.close()],
+  ['routes', () => server.app.close()],
   ['projection', () => projection.stop()],
   ['hosts', () => { hosts.close(); }],
   ['log', () => log.close()],

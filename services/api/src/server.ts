@@ -36,6 +36,7 @@ const maxHeaderBytes = 64 * 1024;
 /** Builds the server; nothing listens yet. */
 export async function buildServer(deps: Deps): Promise<ApiServer> {
   const { logger } = deps;
+  const headers = { 'api-version': apiVersion, 'docker-experimental': 'false', ostype: 'linux', server: `Pouch/${engineVersion} (linux)` };
   const hijacked = new Hijacked();
   let handler: RequestListener = () => undefined;
   const app = fastify({
@@ -43,7 +44,12 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     exposeHeadRoutes: false,
     requestTimeout: 0,
     rewriteUrl: (request) => withoutVersion(request.url ?? '/'),
-    frameworkErrors: (error, request, reply) => { answerError(error, request as FastifyRequest, reply as unknown as FastifyReply); },
+    // A path that cannot be decoded: no route and no hook runs.
+    frameworkErrors: (error, _request, reply) => {
+      const { status, message } = toHttpError(error);
+      reply.hijack();
+      reply.raw.writeHead(status, { ...headers, 'content-type': 'application/json' }).end(JSON.stringify({ message }));
+    },
     serverFactory: (listener) => {
       handler = listener as unknown as RequestListener;
       return createServer(handler, hijacked);
@@ -59,7 +65,6 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     return reply.status(problem === null ? 404 : 400).send({ message: problem ?? 'page not found' });
   });
   bodies(app);
-  const headers = { 'api-version': apiVersion, 'docker-experimental': 'false', ostype: 'linux', server: `Pouch/${engineVersion} (linux)` };
   app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(headers);
     done();
