@@ -113,7 +113,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const images = createImages({ config, containerd, log, logger, now, used });
   const network = createNetwork({ config, sys, logger });
   const rootfs = new Rootfs(containerd);
-  const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, gateway: () => network.gateway() });
+  const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, network });
   const rooms: Rooms = {
     config, logger, now, capacity: facts.capacity, containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
     specs, rootfs, images, network, shutdown: { active: false }, stopping: { active: false }, report,

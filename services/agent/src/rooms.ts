@@ -46,6 +46,10 @@ export interface NetworkDeps {
 
 /** The networks of this host: containers whose mode is `bridge`. `attach` and `detach` are idempotent. */
 export interface NetworkRoom {
+  /** Where the container's namespace is or will be: known before it is made, so that a spec can name it. */
+  namespacePath(containerId: string): string;
+  /** Makes the namespace and takes the ports; `attach` goes on from there, while others can already make a task in it. */
+  prepare(container: Container): Promise<void>;
   attach(container: Container): Promise<{ readonly netnsPath: string | null; readonly attachment: NetworkAttachment }>;
   /** Nothing there is no error. */
   detach(containerId: string): Promise<void>;

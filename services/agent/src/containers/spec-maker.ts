@@ -6,6 +6,7 @@ import { initPath } from '@pouch/native';
 import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type HostFacts, type Outcome, type ResolvedUser, type SpecInput } from '@pouch/oci';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
+import type { NetworkRoom } from '../rooms.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
 import { readInLayers } from './layered-files.ts';
@@ -21,8 +22,7 @@ export interface SpecMakerDeps {
   readonly layout: Layout;
   readonly rootfs: Rootfs;
   readonly logger: Logger;
-  /** Address of the host on the bridge. */
-  readonly gateway: () => string | null;
+  readonly network: Pick<NetworkRoom, 'gateway' | 'namespacePath'>;
 }
 
 const runtimeSpecType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
@@ -38,7 +38,7 @@ export class SpecMaker {
 
   constructor(deps: SpecMakerDeps) {
     this.#deps = deps;
-    this.#files = new EtcFiles(deps.layout, deps.gateway);
+    this.#files = new EtcFiles(deps.layout, () => deps.network.gateway());
   }
 
   /** The generated files; `attachment` null while there is no network yet. */
@@ -63,8 +63,9 @@ export class SpecMaker {
   }
 
   /** What can be said of the network before the start; where it cannot, the start writes the spec again. */
-  networkAtCreate({ spec }: Container): NetworkOfSpec {
-    return spec.network.mode === 'host' ? { kind: 'host' } : { kind: 'new' };
+  networkAtCreate({ id, spec }: Container): NetworkOfSpec {
+    if (spec.network.mode === 'host') return { kind: 'host' };
+    return spec.network.mode === 'bridge' ? { kind: 'prepared', path: this.#deps.network.namespacePath(id) } : { kind: 'new' };
   }
 
   /** The runtime as containerd is told: a shim by its name, or the runc shim with an OCI runtime's path. */

@@ -17,8 +17,7 @@ export interface StartOf {
 export async function start(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
   await rooms.starts.during(container.id, which.startId, async () => {
     try {
-      await makeTask(rooms, container, which.startId);
-      await run(rooms, container, which);
+      await startAnew(rooms, container, which);
     } catch (error) {
       await startFailed(rooms, container, which, error);
     }
@@ -27,47 +26,68 @@ export async function start(rooms: Rooms, container: Container, which: StartOf):
 
 /** Goes on with a start whose task was there when the agent came back. */
 export async function adopt(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
-  await rooms.starts.during(container.id, which.startId, async () => {
+  const { id, spec } = container;
+  await rooms.starts.during(id, which.startId, async () => {
     try {
-      await run(rooms, container, which);
+      const saved = rooms.store.run(id);
+      const known = saved?.startId === which.startId ? saved : null;
+      if (known === null && spec.network.mode === 'bridge' && rooms.tasks.get(id)?.status === 'created') {
+        // Its network was not finished and nothing has run in it yet: as if it had never been.
+        await clearRun(rooms, container);
+        await startAnew(rooms, container, which);
+      } else {
+        await run(rooms, container, which, known?.network ?? noNetwork, known?.startedAtMs);
+      }
     } catch (error) {
       await startFailed(rooms, container, which, error);
     }
   });
 }
 
-async function makeTask(rooms: Rooms, container: Container, startId: string): Promise<void> {
-  const { containerd, tasks, layout, specs, store, now } = rooms;
-  const { id } = container;
-  if (container.spec.openStdin && (await layout.leftStart(id, startId))) {
+async function startAnew(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
+  const { id, spec } = container;
+  if (spec.openStdin && (await rooms.layout.leftStart(id, which.startId))) {
     // The agent died in this very start: its task may have come to be since, and then it holds these FIFOs.
-    await tasks.refresh(id);
-    if (tasks.get(id) !== null) return;
-    await layout.removeIo(id);
+    await rooms.tasks.refresh(id);
+    if (rooms.tasks.get(id) !== null) return; // it is adopted
+    await rooms.layout.removeIo(id);
   }
-  const [{ network, attachment }, mounts] = await Promise.all([attach(rooms, container), rooms.rootfs.mounts(id)]);
-  store.saveRun({ containerId: id, startId, startedAtMs: now(), network: attachment });
-  const [made, stdio] = await Promise.all([
-    specs.writeFiles(container, attachment).then(() => specs.make(container, { layers: layersOf(mounts), network })),
-    prepareStdio(layout, rooms.sys, container, startId),
-  ]);
+  if (spec.network.mode === 'bridge') await rooms.network.prepare(container);
+  // The namespace is there: its network and the task are made side by side, and only the start waits for both.
+  const [connected, made] = await Promise.allSettled([connect(rooms, container), makeTask(rooms, container, which.startId)]);
+  if (connected.status === 'rejected') throw connected.reason;
+  if (made.status === 'rejected') throw made.reason;
+  await run(rooms, container, which, connected.value);
+}
+
+async function makeTask(rooms: Rooms, container: Container, startId: string): Promise<void> {
+  const { containerd, tasks, layout, specs } = rooms;
+  const { id } = container;
+  const mounts = await rooms.rootfs.mounts(id);
+  const [made, stdio] = await Promise.all([specs.make(container, { layers: layersOf(mounts), network: networkOf(rooms, container) }), prepareStdio(layout, rooms.sys, container, startId)]);
   await specs.ensureWritten(id, made.text);
   const { pid } = await containerd.tasks.create({ containerId: id, rootfs: [...mounts], ...stdio });
   tasks.set(id, { startId, pid, status: 'created', exit: null, oomKilled: false });
 }
 
+/** The container's network, and the files that tell of it. */
+async function connect(rooms: Rooms, container: Container): Promise<NetworkAttachment> {
+  const attachment = container.spec.network.mode === 'bridge' ? (await rooms.network.attach(container)).attachment : noNetwork;
+  await rooms.specs.writeFiles(container, attachment);
+  return attachment;
+}
+
 /** Starts the task, if that is still to be done, and reports the run. */
-async function run({ containerd, tasks, store, report, logger, now }: Rooms, { id }: Container, { startId, byPolicy }: StartOf): Promise<void> {
-  const saved = store.run(id);
-  const known = saved?.startId === startId ? saved : null;
-  let startedAtMs = known?.startedAtMs ?? now();
+async function run({ containerd, tasks, store, report, logger, now }: Rooms, { id }: Container, { startId, byPolicy }: StartOf, network: NetworkAttachment, knownMs?: number): Promise<void> {
+  let startedAtMs = knownMs ?? now();
   if (tasks.get(id)?.status === 'created') {
     startedAtMs = now(); // before the call, so that no run ends before it began
+    store.saveRun({ containerId: id, startId, startedAtMs, network });
     const { pid } = await containerd.tasks.start(id);
     tasks.update(id, { status: 'running', pid });
   }
   const pid = tasks.get(id)?.pid ?? 0;
-  void report(id, { type: 'ReportStarted', byPolicy, run: { startId, startedAtMs, pid, network: known?.network ?? noNetwork } });
+  void report(id, { type: 'ReportStarted', byPolicy, run: { startId, startedAtMs, pid, network } });
   logger.info({ containerId: id, startId, pid, byPolicy }, 'container started');
 }
 
@@ -89,19 +109,16 @@ function isBeingMade(error: unknown): boolean {
   return isContainerdError(error, 'already-exists') || (isContainerdError(error) && /failed to start shim: mkdir .*: file exists/.test(error.detail));
 }
 
-async function attach(rooms: Rooms, container: Container): Promise<{ network: NetworkOfSpec; attachment: NetworkAttachment }> {
-  const mode = container.spec.network;
-  switch (mode.mode) {
+function networkOf(rooms: Rooms, { id, spec: { network } }: Container): NetworkOfSpec {
+  switch (network.mode) {
     case 'none':
-      return { network: { kind: 'new' }, attachment: noNetwork };
+      return { kind: 'new' };
     case 'host':
-      return { network: { kind: 'host' }, attachment: noNetwork };
+      return { kind: 'host' };
     case 'container':
-      return { network: ofOther(rooms, mode.containerId), attachment: noNetwork };
-    case 'bridge': {
-      const { netnsPath, attachment } = await rooms.network.attach(container);
-      return { network: netnsPath === null ? { kind: 'new' } : { kind: 'prepared', path: netnsPath }, attachment };
-    }
+      return ofOther(rooms, network.containerId);
+    case 'bridge':
+      return { kind: 'prepared', path: rooms.network.namespacePath(id) };
   }
 }
 

@@ -1,7 +1,7 @@
 // The network of this host: one bridge, an address and published ports for each container that asks for it, by CNI plugins in namespaces of our own.
 // Attaching and detaching are idempotent and leave nothing half done.
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, NetworkAttachment } from '@pouch/domain';
 import type { NetworkDeps, NetworkRoom } from '../rooms.ts';
@@ -10,18 +10,26 @@ import { Cni, cniVersion, type CniResult } from './cni.ts';
 import { ensureFirewall } from './firewall.ts';
 import { Ports } from './ports.ts';
 
+interface Begun {
+  readonly netnsPath: string;
+  readonly published: NetworkAttachment['ports'];
+}
+
 export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom {
   const { bridge, subnet, cniDirs, path, runDir } = config;
   const attachments = new Attachments(join(runDir, 'network'));
   const cni = new Cni(cniDirs, path);
   const ports = new Ports();
+  const addresses = join(runDir, 'addresses');
+  /** Namespaces that were made in this life and have no network yet. */
+  const begun = new Map<string, Begun>();
   let prepared: Promise<void> | null = null;
 
   const netnsOf = (id: string) => join(runDir, 'netns', id);
 
   const bridgeConfig = {
     name: bridge, type: 'bridge', bridge, isGateway: true, ipMasq: false, hairpinMode: true,
-    ipam: { type: 'host-local', ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }], dataDir: join(runDir, 'addresses') },
+    ipam: { type: 'host-local', ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }], dataDir: addresses },
   };
   const portsConfig = (published: NetworkAttachment['ports'], prevResult?: CniResult) => ({
     name: bridge, type: 'portmap', capabilities: { portMappings: true }, snat: true,
@@ -45,12 +53,15 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
   };
 
   const detach = async (id: string): Promise<void> => {
+    begun.delete(id);
     const record = await attachments.read(id);
     if (record === null) return;
     const netnsPath = existsSync(record.netnsPath) ? record.netnsPath : '';
     // The namespace may be gone (a reboot, a crash): addresses and rules are given back all the same.
     if (record.ports.length > 0) await undo(id, 'portmap', () => cni.call({ command: 'DEL', containerId: id, netnsPath, config: portsConfig(record.ports) }));
-    await undo(id, 'bridge', () => cni.call({ command: 'DEL', containerId: id, netnsPath, config: bridgeConfig }));
+    // With the namespace its interface goes; what is left for the plugins is to give the address back, which needs none of their processes where it is known.
+    const freed = record.attachment !== null && (await freeAddress(join(addresses, bridge), record.attachment.ipAddress, id));
+    if (!freed) await undo(id, 'bridge', () => cni.call({ command: 'DEL', containerId: id, netnsPath, config: bridgeConfig }));
     await sys.deleteNetns(record.netnsPath);
     await attachments.remove(id);
     ports.release(record.ports);
@@ -64,13 +75,18 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
     }
   };
 
-  const add = async ({ id, spec }: Container): Promise<AttachmentRecord> => {
+  /** Ports and namespace, without a network in it yet. */
+  const begin = async ({ id, spec }: Container): Promise<Begun> => {
     const netnsPath = netnsOf(id);
     const published = await ports.take(spec);
     // Written before anything is made: whatever happens from here on is found and undone.
     await attachments.write(id, { netnsPath, ports: published, attachment: null });
     await mkdir(join(runDir, 'netns'), { recursive: true, mode: 0o711 });
     await sys.addNetns(netnsPath);
+    return { netnsPath, published };
+  };
+
+  const add = async (id: string, { netnsPath, published }: Begun): Promise<AttachmentRecord> => {
     const result = await cni.call({ command: 'ADD', containerId: id, netnsPath, config: bridgeConfig });
     if (result === null) throw new Error('the bridge plugin answered nothing');
     if (published.length > 0) await cni.call({ command: 'ADD', containerId: id, netnsPath, config: portsConfig(published, { ...result, cniVersion }) });
@@ -80,13 +96,30 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
   };
 
   return {
+    namespacePath: netnsOf,
+    async prepare(container) {
+      await ready();
+      const { id } = container;
+      if (begun.has(id)) return;
+      const present = await attachments.read(id);
+      if (present !== null && present.attachment !== null && existsSync(present.netnsPath)) return;
+      if (present !== null) await detach(id);
+      try {
+        begun.set(id, await begin(container));
+      } catch (error) {
+        await detach(id);
+        throw error;
+      }
+    },
     async attach(container) {
       await ready();
-      const present = await attachments.read(container.id);
+      const ours = begun.get(container.id);
+      begun.delete(container.id);
+      const present = ours !== undefined ? null : await attachments.read(container.id);
       if (present !== null && present.attachment !== null && existsSync(present.netnsPath)) return { netnsPath: present.netnsPath, attachment: present.attachment };
       if (present !== null) await detach(container.id);
       try {
-        const { netnsPath, attachment } = await add(container);
+        const { netnsPath, attachment } = await add(container.id, ours ?? (await begin(container)));
         return { netnsPath, attachment: attachment as NetworkAttachment };
       } catch (error) {
         await detach(container.id);
@@ -103,6 +136,19 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
       }
     },
   };
+}
+
+/** Gives an address back as the plugin host-local does: its reservation is a file, named by the address, that begins with the container's id. */
+async function freeAddress(dir: string, ipAddress: string | null, id: string): Promise<boolean> {
+  if (ipAddress === null) return false;
+  const path = join(dir, ipAddress);
+  try {
+    if (!(await readFile(path, 'utf8')).startsWith(id)) return false;
+    await rm(path);
+    return true;
+  } catch {
+    return false; // another layout, or gone already: the plugin itself is asked
+  }
 }
 
 function toAttachment({ ips = [], interfaces = [] }: CniResult, ports: NetworkAttachment['ports']): NetworkAttachment {
