@@ -54,8 +54,9 @@ function removedOf(answers: readonly { readonly untagged: readonly string[]; rea
 }
 
 /** Asks each host once and waits for all. A host that fails makes the whole fail, after the projection has seen what the others did. */
-async function askAll<T extends { readonly seq: number }>({ projection }: Deps, hostIds: readonly string[], signal: AbortSignal, ask: (hostId: string) => Promise<T>): Promise<T[]> {
-  const up = new Set(projection.present.hosts().filter(({ state }) => state.state === 'up').map(({ state }) => state.id as string));
+async function askAll<T extends { readonly seq: number }>(deps: Deps, hostIds: readonly string[], signal: AbortSignal, ask: (hostId: string) => Promise<T>): Promise<T[]> {
+  const { projection } = deps;
+  const up = new Set(hostsUp(deps));
   const concerned = [...new Set(hostIds)].filter((hostId) => up.has(hostId));
   if (concerned.length === 0) throw failed('no-hosts', `the hosts that have the image are not up: ${[...new Set(hostIds)].join(', ')}`);
   const outcomes = await Promise.allSettled(concerned.map(ask));

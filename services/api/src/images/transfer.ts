@@ -13,8 +13,8 @@ type Transfer = 'image.pull' | 'image.load';
 
 /** Waiting for the projection to show what the hosts have told. */
 export const showMs = 30_000;
-/** A host resolves a name at its registry before it takes a pull; it says by itself that it is at it before this is over. */
-const openMs = 60_000;
+/** A host resolves a name at its registry before it takes a pull; it says after ten seconds at the latest that it is at it. */
+const openMs = 25_000;
 
 interface Taken<N extends Transfer> {
   readonly hostId: string;
@@ -32,8 +32,9 @@ export interface Sending<N extends Transfer> {
   readonly summary: (trailer: HostPipes[N]['trailer']) => readonly string[];
 }
 
-/** Hosts that are up, in order; 503 where there is none. */
-export function hostsUp({ projection }: Pick<Deps, 'projection'>): string[] {
+/** Hosts that are up, in order; 503 where there is none, or where no host can be reached since NATS is away. */
+export function hostsUp({ projection, log }: Pick<Deps, 'projection' | 'log'>): string[] {
+  if (!log.available) throw failed('log-unavailable', 'the log cannot be reached now: hosts cannot be asked');
   const up = projection.present.hosts().filter(({ state }) => state.state === 'up').map(({ state }) => state.id);
   if (up.length === 0) throw failed('no-hosts', 'no host is up');
   return up;
