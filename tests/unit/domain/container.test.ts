@@ -118,6 +118,12 @@ test('a container that removes itself asks for it with its exit', () => {
   assert.equal(after?.requests[0]?.action.kind, 'remove');
 });
 
+test('a container that removes itself asks for it also with a start that failed', () => {
+  const after = given([assigned({ autoRemove: true }), created, requested('s1', { kind: 'start' })])
+    .when({ type: 'ReportStartFailed', startId: 's1', exitCode: 127, code: 'command-not-found', message: 'no such file' }).types(['ContainerStartFailed', 'ContainerRequested']);
+  assert.equal(after?.requests[0]?.action.kind, 'remove');
+});
+
 test('requests are bounded', () => {
   const many = Array.from({ length: maxPendingRequests }, (_, n) => requested(`k${n}`, { kind: 'kill', signal: 'SIGHUP' }));
   given([...running, ...many]).when(request('one-more', { kind: 'kill', signal: 'SIGHUP' })).refused('too-many-requests');
@@ -158,8 +164,8 @@ test('on-failure gives up after its number of tries; the back-off doubles and is
     const decision = decideContainer(given(events).state, { type: 'ReportExit', exit: anExit(`s${n}`, 1, { startedAtMs: 0, finishedAtMs: 10 }), hostShutdown: false }, now);
     assert.ok(decision.ok);
     const end = decision.events.find((event) => event.type === 'ContainerExited');
-    if (end?.restart != null) delays.push(end.restart.atMs - 10);
-    events = [...events, ...decision.events, ...(end?.restart == null ? [] : [started(`s${n + 1}`, true)])];
+    if (end?.restart !== null) delays.push(end.restart.atMs - 10);
+    events = [...events, ...decision.events, ...(end?.restart === null ? [] : [started(`s${n + 1}`, true)])];
   }
   assert.deepEqual(delays, [100, 200, 400]);
   assert.equal(given(events).state?.status, 'exited');

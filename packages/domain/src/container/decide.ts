@@ -133,7 +133,12 @@ function decideRequest(state: Container, commandId: string, action: Action, nowM
 function decideStartFailed(state: Container, failed: { startId: string; exitCode: number; code: string; message: string }, nowMs: number): ContainerDecision {
   if (startIdOf(state) === failed.startId) return accept();
   const { startId, exitCode, code, message } = failed;
-  if (state.status !== 'restarting') return accept({ type: 'ContainerStartFailed', startId, exitCode, code, message, atMs: nowMs });
+  if (state.status !== 'restarting') {
+    const events: ContainerEvent[] = [{ type: 'ContainerStartFailed', startId, exitCode, code, message, atMs: nowMs }];
+    const comesBack = state.requests.some(({ commandId, action }) => commandId !== startId && (action.kind === 'restart' || action.kind === 'start' || action.kind === 'remove'));
+    if (state.spec.autoRemove && !comesBack) events.push(autoRemoval(startId, nowMs));
+    return accept(...events);
+  }
   // A start by policy that failed counts as a run that ended at once: the policy goes on with its back-off.
   return decideExit(state, { startId, startedAtMs: nowMs, finishedAtMs: nowMs, exitCode, oomKilled: false, error: message }, false);
 }
@@ -156,9 +161,7 @@ function decideExit(state: Container, exit: Exit, hostShutdown: boolean): Contai
   ];
   events.push(...stopped(state, exit.finishedAtMs));
   const comesBack = restart !== null || state.requests.some(({ action }) => action.kind === 'restart' || action.kind === 'start' || action.kind === 'remove');
-  if (state.spec.autoRemove && !comesBack) {
-    events.push({ type: 'ContainerRequested', commandId: autoRemoveCommandId(exit.startId), action: { kind: 'remove', force: true }, atMs: exit.finishedAtMs });
-  }
+  if (state.spec.autoRemove && !comesBack) events.push(autoRemoval(exit.startId, exit.finishedAtMs));
   return accept(...events);
 }
 
@@ -166,6 +169,8 @@ function decideExit(state: Container, exit: Exit, hostShutdown: boolean): Contai
 export function autoRemoveCommandId(startId: string): string {
   return `auto-remove:${startId}`;
 }
+
+const autoRemoval = (startId: string, atMs: number): ContainerEvent => ({ type: 'ContainerRequested', commandId: autoRemoveCommandId(startId), action: { kind: 'remove', force: true }, atMs });
 
 function stopped(state: Container, atMs: number): ContainerEvent[] {
   const commandIds = state.requests.filter(({ action }) => action.kind === 'stop').map((request) => request.commandId);
