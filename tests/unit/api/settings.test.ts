@@ -1,0 +1,112 @@
+// Docker's JSON to a spec and back: what is said is what inspect shows, image defaults merge as Docker merges them, and every member of the
+// schema has its row in the tables.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { DockerCreateBody, DockerHostConfig } from '@pouch/contracts';
+import { containerId, imageId, type ContainerSpec, type ImageDefaults } from '@pouch/domain';
+import { readSettings, settings, showConfig, showHostConfig } from '../../../services/api/src/containers/settings.ts';
+import { parseBody } from '../../../services/api/src/http/body.ts';
+import { aContainerId } from '../../fixtures/domain.ts';
+
+const noDefaults: ImageDefaults = { entrypoint: [], cmd: ['sh'], env: ['PATH=/bin'], workingDir: '', user: '', labels: {}, exposedPorts: [], volumes: [], stopSignal: '' };
+
+function read(body: DockerCreateBody, defaults: Partial<ImageDefaults> = {}): { spec: ContainerSpec; warnings: string[] } {
+  return readSettings(body, {
+    id: containerId('c'.repeat(64)), defaultRuntime: 'runc', runtimes: ['runc', 'runv'],
+    image: { pin: { reference: 'busybox', name: 'docker.io/library/busybox:latest', id: imageId(`sha256:${'b'.repeat(64)}`), manifestDigest: `sha256:${'d'.repeat(64)}` }, defaults: { ...noDefaults, ...defaults } },
+    findContainer: (name) => (name === 'other' ? ({ id: aContainerId, name, spec: read({}).spec } as never) : null),
+  });
+}
+
+test('every member of the schemas has a row, and every row is in the schemas', () => {
+  const rows = (inHost: boolean): string[] => settings.filter((row) => row.inHostConfig === inHost).map((row) => row.member).sort();
+  assert.deepEqual(rows(true), Object.keys(DockerHostConfig.properties).sort());
+  assert.deepEqual(rows(false), Object.keys(DockerCreateBody.properties).filter((name) => !['Image', 'HostConfig', 'NetworkingConfig'].includes(name)).sort());
+});
+
+test('what is said is what inspect shows', () => {
+  const config = {
+    Cmd: ['a', 'b'], Entrypoint: ['e'], Env: ['PATH=/x', 'A=b'], WorkingDir: '/w', User: '1:2', Hostname: 'h', Domainname: 'd.example', Labels: { l: 'm' }, Tty: true, OpenStdin: true, StdinOnce: true,
+    AttachStdin: true, AttachStdout: true, AttachStderr: false, StopSignal: 'SIGUSR1', StopTimeout: 3, ExposedPorts: { '80/tcp': {}, '53/udp': {} },
+  };
+  const host = {
+    Runtime: 'runv', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared'],
+    Mounts: [{ Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true, BindOptions: { Propagation: 'slave', NonRecursive: true } }, { Type: 'tmpfs', Target: '/u', TmpfsOptions: { SizeBytes: 4096, Mode: 448 } }],
+    Tmpfs: { '/run': 'rw,noexec,size=65536,mode=1777' }, Memory: 100_000_000, MemorySwap: 200_000_000, NanoCpus: 1_500_000_000, CpuShares: 512, CpusetCpus: '0-2,4', PidsLimit: 100,
+    Ulimits: [{ Name: 'nofile', Soft: 1, Hard: 2 }], CapAdd: ['CAP_NET_ADMIN'], CapDrop: ['ALL'], GroupAdd: ['audio'], Privileged: false, ReadonlyRootfs: true, SecurityOpt: ['no-new-privileges', 'seccomp=unconfined'],
+    Devices: [{ PathOnHost: '/dev/null', PathInContainer: '/dev/n', CgroupPermissions: 'rw' }], Sysctls: { 'net.ipv4.ip_forward': '1' }, ShmSize: 1_048_576, Init: true, OomScoreAdj: -5,
+    RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 4 }, AutoRemove: false, ExtraHosts: ['x:1.2.3.4', 'gw:host-gateway'], Dns: ['1.1.1.1'], DnsSearch: ['example.org'], DnsOptions: ['ndots:2'],
+    LogConfig: { Type: 'local', Config: { 'max-size': '1048576', 'max-file': '3' } }, Annotations: { k: 'v' },
+  };
+  const { spec, warnings } = read({ ...config, HostConfig: host });
+  assert.deepEqual(warnings, []);
+  for (const [member, value] of Object.entries(config)) assert.deepEqual(showConfig(spec)[member], value, member);
+  for (const [member, value] of Object.entries(host)) assert.deepEqual(showHostConfig(spec)[member], value, member);
+  // And what inspect shows makes the same container.
+  const again = parseBody(Buffer.from(JSON.stringify({ ...showConfig(spec), HostConfig: showHostConfig(spec) }))) as DockerCreateBody;
+  assert.deepEqual(read(again).spec, spec);
+});
+
+test('what clients send by default changes nothing', () => {
+  const cli = {
+    Hostname: '', Domainname: '', User: '', AttachStdin: false, AttachStdout: true, AttachStderr: true, Tty: false, OpenStdin: false, StdinOnce: false, Env: null, Cmd: ['x'], Image: 'busybox', Volumes: {}, WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: {},
+    HostConfig: {
+      Binds: null, ContainerIDFile: '', LogConfig: { Type: '', Config: {} }, NetworkMode: 'default', PortBindings: {}, RestartPolicy: { Name: 'no', MaximumRetryCount: 0 }, AutoRemove: false, VolumeDriver: '', VolumesFrom: null, ConsoleSize: [50, 200],
+      CapAdd: null, CapDrop: null, CgroupnsMode: '', Dns: [], DnsOptions: [], DnsSearch: [], ExtraHosts: null, GroupAdd: null, IpcMode: '', Cgroup: '', Links: null, OomScoreAdj: 0, PidMode: '', Privileged: false, PublishAllPorts: false,
+      ReadonlyRootfs: false, SecurityOpt: null, UTSMode: '', UsernsMode: '', ShmSize: 0, Isolation: '', CpuShares: 0, Memory: 0, NanoCpus: 0, CgroupParent: '', BlkioWeight: 0, BlkioWeightDevice: [], BlkioDeviceReadBps: [], CpuPeriod: 0, CpuQuota: 0,
+      CpuRealtimePeriod: 0, CpuRealtimeRuntime: 0, CpusetCpus: '', CpusetMems: '', Devices: [], DeviceCgroupRules: null, DeviceRequests: null, MemoryReservation: 0, MemorySwap: 0, MemorySwappiness: -1, OomKillDisable: false, PidsLimit: 0, Ulimits: [],
+      CpuCount: 0, CpuPercent: 0, IOMaximumIOps: 0, IOMaximumBandwidth: 0, MaskedPaths: null, ReadonlyPaths: null, KernelMemory: 0, Unheard: 'of',
+    },
+    NetworkingConfig: { EndpointsConfig: { default: { IPAMConfig: null, Links: null, Aliases: null, MacAddress: '', DriverOpts: null, NetworkID: '' } } },
+  };
+  const { spec } = read(parseBody(Buffer.from(JSON.stringify(cli))) as DockerCreateBody);
+  assert.deepEqual(spec, { ...read({ Cmd: ['x'] }).spec, attach: { stdin: false, stdout: true, stderr: true } });
+});
+
+test('image defaults merge as Docker merges them', () => {
+  const image = { entrypoint: ['ep'], cmd: ['c'], env: ['PATH=/bin', 'A=1', 'B=2'], workingDir: '/iw', user: 'iu', labels: { a: '1', b: '2' }, exposedPorts: ['80/tcp'], stopSignal: 'SIGQUIT' };
+  const plain = read({}, image).spec;
+  assert.deepEqual([plain.entrypoint, plain.cmd, plain.workingDir, plain.user, plain.stopSignal], [['ep'], ['c'], '/iw', 'iu', 'SIGQUIT']);
+  assert.deepEqual([read({ Cmd: ['x'] }, image).spec.entrypoint, read({ Cmd: ['x'] }, image).spec.cmd], [['ep'], ['x']]);
+  assert.deepEqual([read({ Entrypoint: ['y'] }, image).spec.entrypoint, read({ Entrypoint: ['y'] }, image).spec.cmd], [['y'], []]);
+  assert.deepEqual([read({ Entrypoint: [] }, image).spec.entrypoint, read({ Entrypoint: [] }, image).spec.cmd], [[], ['c']]);
+  assert.deepEqual([read({ Entrypoint: [''], Cmd: ['z'] }, image).spec.entrypoint, read({ Entrypoint: [''], Cmd: ['z'] }, image).spec.cmd], [[], ['z']]);
+  assert.throws(() => read({ Entrypoint: [''] }, image), /no command specified/);
+  assert.deepEqual(read({ Env: ['A=9', 'C=3', 'B'] }, image).spec.env, ['PATH=/bin', 'A=9', 'C=3']);
+  assert.deepEqual(read({ Labels: { b: 'x', c: '3' } }, image).spec.labels, { a: '1', b: 'x', c: '3' });
+  assert.deepEqual(read({ ExposedPorts: { '81': {} } }, image).spec.exposedPorts, ['80/tcp', '81/tcp']);
+});
+
+test('network modes: names, host names and what goes with them', () => {
+  assert.equal(read({}).spec.hostname, 'c'.repeat(12));
+  assert.equal(read({ HostConfig: { NetworkMode: 'host' } }).spec.hostname, '');
+  const joined = read({ HostConfig: { NetworkMode: 'container:other' } }).spec;
+  assert.deepEqual(joined.network, { mode: 'container', containerId: aContainerId });
+  assert.throws(() => read({ Hostname: 'x', HostConfig: { NetworkMode: 'container:other' } }), /Hostname: conflicting options/);
+  const host = read({ HostConfig: { NetworkMode: 'host', PortBindings: { '80': [{ HostPort: '80' }] } } });
+  assert.deepEqual([host.spec.ports, host.warnings.length], [[], 1]);
+  assert.match(read({}, { volumes: ['/data'] }).warnings[0] ?? '', /\/data/);
+});
+
+test('paths are cleaned, signals are spelled in one way', () => {
+  const { spec } = read({ WorkingDir: '/a/../b/', StopSignal: '15', HostConfig: { Binds: ['/x/../../y/:/z/./w/'] } });
+  assert.deepEqual([spec.workingDir, spec.stopSignal, spec.mounts[0]], ['/b/', 'SIGTERM', { type: 'bind', declaredAs: 'binds', source: '/y', target: '/z/w', readonly: false, propagation: 'rprivate', recursive: true, createSource: true }]);
+  for (const [text, name] of [['kill', 'SIGKILL'], ['SIGRTMIN+3', 'SIGRTMIN+3'], ['37', 'SIGRTMIN+3'], ['RTMAX', 'SIGRTMAX']] as const) assert.equal(read({ StopSignal: text }).spec.stopSignal, name);
+});
+
+test('whatever a spec is read from, showing and reading it again gives the same', () => {
+  const path = fc.stringMatching(/^\/[a-z]{1,8}$/);
+  const body = fc.record({
+    Cmd: fc.array(fc.string().filter((text) => text.isWellFormed() && !text.includes('\0')), { minLength: 1, maxLength: 4 }), Tty: fc.boolean(),
+    HostConfig: fc.record({
+      Memory: fc.integer({ min: 6_291_456, max: 2 ** 40 }), CpuShares: fc.integer({ min: 0, max: 262_144 }), PidsLimit: fc.integer({ min: -1, max: 1_000 }), Tmpfs: fc.dictionary(path, fc.constantFrom('', 'ro', 'size=1m', 'mode=700,nosuid')),
+      RestartPolicy: fc.constantFrom({ Name: '' }, { Name: 'always' }, { Name: 'on-failure', MaximumRetryCount: 2 }), OomScoreAdj: fc.integer({ min: -1_000, max: 1_000 }), ReadonlyRootfs: fc.boolean(),
+    }, { requiredKeys: [] }),
+  }, { requiredKeys: ['Cmd'] });
+  fc.assert(fc.property(body, (given) => {
+    const { spec } = read(given as DockerCreateBody);
+    const again = parseBody(Buffer.from(JSON.stringify({ ...showConfig(spec), HostConfig: showHostConfig(spec) }))) as DockerCreateBody;
+    assert.deepEqual(read(again).spec, spec);
+  }), { numRuns: 200 });
+});
