@@ -163,9 +163,9 @@ test('on-failure gives up after its number of tries; the back-off doubles and is
   for (let n = 0; n < 4; n++) {
     const decision = decideContainer(given(events).state, { type: 'ReportExit', exit: anExit(`s${n}`, 1, { startedAtMs: 0, finishedAtMs: 10 }), hostShutdown: false }, now);
     assert.ok(decision.ok);
-    const end = decision.events.find((event) => event.type === 'ContainerExited');
-    if (end?.restart !== null) delays.push(end.restart.atMs - 10);
-    events = [...events, ...decision.events, ...(end?.restart === null ? [] : [started(`s${n + 1}`, true)])];
+    const restart = decision.events.find((event) => event.type === 'ContainerExited')?.restart ?? null;
+    if (restart !== null) delays.push(restart.atMs - 10);
+    events = [...events, ...decision.events, ...(restart === null ? [] : [started(`s${n + 1}`, true)])];
   }
   assert.deepEqual(delays, [100, 200, 400]);
   assert.equal(given(events).state?.status, 'exited');
