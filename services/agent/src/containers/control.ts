@@ -23,17 +23,20 @@ export async function signal(rooms: Rooms, container: Container, { signal: name,
     void report(id, { type: 'ReportRequestFailed', commandId: attemptId, code: 'bad-parameter', message: `invalid signal: ${name}` });
     return;
   }
-  const first = attempts.note(id, attemptId, rooms.now());
+  // A kill is noted before it is sent, so that no signal is handled twice. A stop is noted after: one that is sent again after a crash does
+  // little, one that is never sent ends in SIGKILL.
+  const first = done === null || attempts.note(id, attemptId, rooms.now());
   if (first || name === 'SIGKILL') {
     try {
       await containerd.tasks.kill(id, number);
       logger.info({ containerId: id, signal: name, commandId: attemptId }, 'signal sent');
     } catch (error) {
-      if (isPassing(error) && name === 'SIGKILL') throw error;
+      if (isPassing(error) && (name === 'SIGKILL' || done === null)) throw error;
       // Not found: it has just ended by itself, which the exit will tell.
       if (!isContainerdError(error, 'not-found')) return failed(rooms, id, attemptId, `cannot kill container: ${id}`, error);
     }
   }
+  if (done === null) attempts.note(id, attemptId, rooms.now());
   if (wakes && container.status === 'paused') await unpause(rooms, container, { commandId: null });
   if (done !== null) void report(id, { type: 'ReportSignalled', commandId: done, signal: name });
 }

@@ -1,13 +1,18 @@
 // Starts a container: files, network, spec, stdio, task. A start has an id that stands in the task itself, so whatever moment the agent
 // dies at, the next one sees whether it was done.
+import { setTimeout as delay } from 'node:timers/promises';
 import { isContainerdError } from '@pouch/containerd';
 import type { Container, NetworkAttachment } from '@pouch/domain';
 import { noNetwork, type Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing, startFailure } from './failures.ts';
 import { layersOf } from './layered-files.ts';
+import { gone } from './remove-gone.ts';
 import { removeTask } from './remove.ts';
 import type { NetworkOfSpec } from './spec-maker.ts';
 import { prepareStdio } from './stdio.ts';
+
+const halfMadeMs = 2_000;
+const halfMadeLookMs = 100;
 
 export interface StartOf {
   readonly startId: string;
@@ -95,6 +100,7 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
   // Not known whether it was done, or done before a crash: the task itself tells, and the start goes on from there.
   if (isPassing(error) || isBeingMade(error)) {
     await rooms.tasks.refresh(id);
+    if (isBeingMade(error)) await discardHalfMade(rooms, id);
     throw error;
   }
   const { exitCode, code, message } = startFailure(error);
@@ -107,6 +113,20 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
 /** containerd has this task already, or is still making or undoing it for an agent that died. */
 function isBeingMade(error: unknown): boolean {
   return isContainerdError(error, 'already-exists') || (isContainerdError(error) && /failed to start shim: mkdir .*: file exists/.test(error.detail));
+}
+
+/**
+ * A containerd that was killed while it made a task keeps the shim of it for ever: it lists no task and makes no other one. What is being made
+ * at this moment comes to be within this time; what does not is taken away, for nothing has run in it yet.
+ */
+async function discardHalfMade({ tasks, containerd, logger }: Rooms, id: string): Promise<void> {
+  for (let waited = 0; waited < halfMadeMs && tasks.get(id) === null; waited += halfMadeLookMs) {
+    await delay(halfMadeLookMs);
+    await tasks.refresh(id);
+  }
+  if (tasks.get(id) !== null) return;
+  logger.warn({ containerId: id }, 'a task that was left half made is removed');
+  await gone(containerd.tasks.delete(id));
 }
 
 function networkOf(rooms: Rooms, { id, spec: { network } }: Container): NetworkOfSpec {

@@ -16,7 +16,7 @@ export class Attempts {
     return this.#attempts.get(containerId) ?? none;
   }
 
-  /** Notes an attempt before it is made. False: it had been made before. */
+  /** Notes an attempt. False: it had been noted before. */
   note(containerId: string, attemptId: string, atMs: number): boolean {
     const attempts = this.#of(containerId);
     if (attempts.has(attemptId)) return false;

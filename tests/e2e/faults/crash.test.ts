@@ -1,0 +1,192 @@
+// kill -9 of every process of a cluster, each in turn and then at random, under the load of clients that keep books: what runs goes on, what
+// was acknowledged is done, nothing is done twice, and books, log, projection and containerd agree in the end. Never touches another cluster.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { after, before, test, type TestContext } from 'node:test';
+import { supervisorStatus } from '../../../scripts/cluster/health.ts';
+import { startOrder } from '../../../scripts/cluster/specs.ts';
+import { clusterUnavailable, startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
+import { demand, eventually, historyOf, logLines, readJson, verified } from './client.ts';
+import { begun, runClient, type Entry } from './load.ts';
+import { anySeed, randomOf, type Random } from './random.ts';
+import { backAgain, containerdOf, killNow, pidsOf, troubleOf } from './under-test.ts';
+
+const skip = clusterUnavailable() ?? false;
+const clients = 6;
+const randomKills = 14;
+
+let cluster: TestCluster;
+let book: string;
+
+before(async () => {
+  if (skip !== false) return;
+  book = await mkdtemp(join(tmpdir(), 'pouch-test-book-'));
+  cluster = await startTestCluster();
+});
+after(async () => {
+  if (skip !== false) return;
+  await cluster.stop();
+  await rm(book, { recursive: true, force: true });
+});
+
+type Inspected = { Id: string; RestartCount: number; State: { Status: string; Running: boolean; Pid: number; ExitCode: number } };
+const inspect = async (id: string): Promise<Inspected> => await readJson<Inspected>(cluster.socket, `/containers/${id}/json`);
+
+async function started(name: string, command: string, settings: object = {}): Promise<string> {
+  const { Id } = await demand<{ Id: string }>(cluster.socket, 'POST', `/containers/create?name=${name}`, {
+    body: { Image: 'busybox', Cmd: ['sh', '-c', command], ...settings, HostConfig: { NetworkMode: 'none', Binds: [`${book}:/book`] } },
+  });
+  await demand(cluster.socket, 'POST', `/containers/${Id}/start`);
+  return Id;
+}
+
+/** Counts aloud for ever. */
+const counting = 'i=0; while :; do echo "tick $i"; i=$((i+1)); sleep 0.2; done';
+
+/** Every number once and in order: no line was lost and none written twice. */
+function assertCounted(lines: readonly string[]): void {
+  assert.ok(lines.length > 0, 'it has counted');
+  lines.forEach((line, at) => assert.equal(line.trim(), `tick ${at}`));
+}
+
+/** Ends while `target` is away, with a code and a last word of its own. */
+type Gated = { readonly id: string; readonly target: string; readonly gate: string; readonly code: number };
+
+async function gatedOnes(): Promise<Gated[]> {
+  return await Promise.all(startOrder.map(async (target, at): Promise<Gated> => {
+    const gate = join(book, `gate-${target}`);
+    const code = 20 + at;
+    return { target, gate, code, id: await started(`gated-${target}`, `while [ ! -e /book/gate-${target} ]; do sleep 0.05; done; echo "through, ${target} is away"; exit ${code}`) };
+  }));
+}
+
+async function killEachInTurn(gated: readonly Gated[]): Promise<void> {
+  for (const { target, gate } of gated) {
+    const name = startOrder.find((one) => one === target);
+    assert.ok(name !== undefined);
+    const killed = await killNow(cluster, name);
+    await writeFile(gate, '');
+    await backAgain(cluster, name, killed);
+    await cluster.healthy();
+  }
+}
+
+async function killAtRandom(random: Random): Promise<void> {
+  for (let n = 0; n < randomKills; n++) {
+    await delay(random.between(100, 3_000));
+    const first = random.pick(startOrder);
+    await killNow(cluster, first);
+    // Now and then two at once.
+    if (random.oneIn(4)) await killNow(cluster, random.pick(startOrder.filter((name) => name !== first)));
+  }
+  await cluster.healthy();
+}
+
+/** Books against reality and the log: one start for one start, one end for one start, nothing that nobody asked for. */
+async function assertBook(entry: Entry): Promise<void> {
+  const { name, id, ending } = entry;
+  assert.ok(id !== null);
+  const types = (await historyOf(cluster.socket, id)).map(({ type }) => type);
+  const count = (type: string): number => types.filter((one) => one === type).length;
+  const told = `${name}: ${JSON.stringify(entry)} ${types.join(' ')}`;
+  assert.equal(count('ContainerAssigned'), 1, told);
+  assert.equal(count('ContainerCreated'), 1, told);
+  assert.ok(count('ContainerStarted') >= 1 && count('ContainerStarted') <= entry.starts, told);
+  assert.equal(count('ContainerStartFailed'), 0, told);
+  assert.equal(count('ContainerExited'), count('ContainerStarted'), told);
+  assert.equal(count('ContainerRemoved'), entry.removed ? 1 : 0, told);
+  assert.equal(begun(book, name), count('ContainerStarted'), `${told}: it has really begun ${begun(book, name)} times`);
+  if (ending === 'by itself') assert.equal(count('ContainerSignalled'), 0, told);
+  if (entry.removed) return;
+  const { State } = await inspect(id);
+  assert.deepEqual([State.Status, State.ExitCode], ['exited', entry.exitCode], told);
+  assert.deepEqual(await logLines(cluster.socket, id), Array.from({ length: count('ContainerStarted') }, () => `out ${name}`), told);
+}
+
+/** What containerd has, what the projection shows and what the books say. */
+async function assertAgreement(expected: ReadonlyMap<string, string>, abandoned: ReadonlySet<string>): Promise<void> {
+  const containerd = containerdOf(cluster);
+  try {
+    const look = async (): Promise<{ shown: unknown; there: unknown; wanted: unknown }> => {
+      const { containers } = await readJson<{ containers: { id: string; name: string; status: string }[] }>(cluster.socket, '/cluster/containers');
+      const present = containers.filter(({ status }) => status !== 'removed').toSorted((a, b) => a.id < b.id ? -1 : 1);
+      const records = (await containerd.containers.list()).map(({ id }) => id).toSorted();
+      const tasks = (await containerd.tasks.list()).map(({ containerId, status }) => `${containerId} ${status}`).toSorted();
+      return {
+        shown: { records: present.map(({ id }) => id), tasks: present.filter(({ status }) => status === 'running').map(({ id }) => `${id} RUNNING`) },
+        there: { records, tasks },
+        wanted: present.filter(({ name }) => !abandoned.has(name)).map(({ id, name }) => `${name} ${id}`).toSorted(),
+      };
+    };
+    const books = [...expected].map(([name, id]) => `${name} ${id}`).toSorted();
+    let last: Awaited<ReturnType<typeof look>> | undefined;
+    await eventually('agreement of books, projection and containerd', async () => {
+      last = await look();
+      return JSON.stringify(last.shown) === JSON.stringify(last.there) && JSON.stringify(last.wanted) === JSON.stringify(books) ? true : undefined;
+    }, { withinMs: 30_000 }).catch(() => {
+      assert.deepEqual(last?.there, last?.shown, 'containerd has what the projection shows');
+      assert.deepEqual(last?.wanted, books, 'the projection shows what the books say');
+    });
+  } finally {
+    containerd.close();
+  }
+}
+
+async function survive(t: TestContext): Promise<void> {
+  const seed = Number(process.env['POUCH_TEST_SEED'] ?? anySeed());
+  t.diagnostic(`seed ${seed}: POUCH_TEST_SEED=${seed} runs the same kills`);
+  const random = randomOf(seed);
+  const steady = [await started('steady-plain', counting), await started('steady-tty', counting, { Tty: true })];
+  const pids = await Promise.all(steady.map(async (id) => (await inspect(id)).State.Pid));
+  const gated = await gatedOnes();
+
+  const ending = new AbortController();
+  const load = Array.from({ length: clients }, (_, client) => runClient(client, { socket: cluster.socket, book, random: random.fork(), signal: ending.signal }));
+  const failed = Promise.all(load).then(() => undefined);
+  failed.catch(() => undefined); // told below, also when the kills fail first
+  try {
+    // A client that got a wrong answer ends the test at once.
+    await Promise.race([killEachInTurn(gated).then(() => killAtRandom(random)), failed]);
+  } finally {
+    ending.abort();
+  }
+  const entries = (await Promise.all(load)).flat();
+  await cluster.healthy();
+
+  const abandoned = entries.filter((entry) => entry.abandoned);
+  const lived = entries.filter((entry) => !entry.abandoned);
+  t.diagnostic(`${lived.length} containers lived through, ${entries.reduce((sum, { starts }) => sum + starts, 0)} starts asked, ${abandoned.length} creations given up`);
+  assert.ok(lived.length >= clients, 'there was load');
+
+  for (const [at, id] of steady.entries()) {
+    const { State, RestartCount } = await inspect(id);
+    assert.deepEqual([State.Running, State.Pid, RestartCount], [true, pids[at], 0], 'what ran goes on as the same process');
+  }
+  assertCounted(await logLines(cluster.socket, steady[0] ?? ''));
+  for (const { id, target, code } of gated) {
+    const { State } = await inspect(id);
+    assert.deepEqual([State.Status, State.ExitCode], ['exited', code], `the exit while ${target} was away is known`);
+    assert.deepEqual(await logLines(cluster.socket, id), [`through, ${target} is away`]);
+  }
+  for (const entry of lived) await assertBook(entry);
+  const kept = new Map([...lived.filter((entry) => !entry.removed).map((entry) => [entry.name, entry.id ?? ''] as const),
+    ['steady-plain', steady[0] ?? ''], ['steady-tty', steady[1] ?? ''], ...gated.map(({ target, id }) => [`gated-${target}`, id] as const)]);
+  await assertAgreement(kept, new Set(abandoned.map(({ name }) => name)));
+  await verified(cluster.socket);
+  const status = await supervisorStatus(cluster.config);
+  for (const name of startOrder) assert.equal(status?.processes[name]?.state, 'running', `${name} is back without help`);
+  for (const id of steady) await demand(cluster.socket, 'DELETE', `/containers/${id}?force=1`);
+}
+
+test('kill -9 of everything, in turn and at random, under load', { skip }, async (t) => {
+  try {
+    await survive(t);
+  } catch (error) {
+    t.diagnostic(await troubleOf(cluster));
+    t.diagnostic(JSON.stringify(await pidsOf(cluster)));
+    throw error;
+  }
+});

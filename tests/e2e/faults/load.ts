@@ -1,0 +1,197 @@
+// Clients that use the API as programs do that must not lose count: each lives containers through, repeats what was not answered, and keeps
+// books of what it asked for and what it was told. The tests compare the books with everything else afterwards.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ask, eventually, NoAnswer, readJson, read, type Answer } from './client.ts';
+import type { Random } from './random.ts';
+
+/** How a container comes to its end. */
+type Ending = 'by itself' | 'stopped' | 'killed';
+
+export type Entry = {
+  readonly name: string;
+  readonly ending: Ending;
+  /** The exit code that it must end with. */
+  readonly exitCode: number;
+  /** Set when the creation was acknowledged, or found to have been done. */
+  id: string | null;
+  /** Starts asked for, answered or not. */
+  starts: number;
+  /** Starts that were acknowledged. */
+  started: number;
+  removed: boolean;
+  /** The client has given it up: its creation was never answered. */
+  abandoned: boolean;
+};
+
+export type LoadOptions = {
+  readonly socket: string;
+  /** Bind-mounted at /book: every start of a container adds a line to the file of its name. */
+  readonly book: string;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+};
+
+/** How long one step may go without success; longer than any restart takes. */
+const patienceMs = 90_000;
+/** A claim on a name whose api died stands for a minute; a client that is not that patient takes another name. */
+const createPatienceMs = 15_000;
+
+/** Lives containers through, one after the other, until told to end; the last one is lived to its end. Rejects at the first wrong answer. */
+export async function runClient(client: number, { socket, book, random, signal }: LoadOptions): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (let n = 0; !signal.aborted && n < 10_000; n++) {
+    const ending = random.pick<Ending>(['by itself', 'by itself', 'stopped', 'killed']);
+    const exitCode = ending === 'killed' ? 137 : ending === 'stopped' ? 3 : random.between(0, 99);
+    const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, id: null, starts: 0, started: 0, removed: false, abandoned: false };
+    entries.push(entry);
+    await new Life(socket, book, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3) });
+  }
+  return entries;
+}
+
+/** What the script of a container says first to its file and to its output. */
+export const startLine = 'start';
+
+function script({ name, ending, exitCode }: Entry, sleepMs: number): string {
+  const first = `trap "exit 3" TERM; echo ${startLine} >> /book/${name}; echo out ${name}`;
+  return ending === 'by itself' ? `${first}; sleep ${sleepMs / 1_000}; exit ${exitCode}` : `${first}; while :; do sleep 0.1; done`;
+}
+
+/** How many times the container has really begun. */
+export function begun(book: string, name: string): number {
+  const file = join(book, name);
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter((line) => line === startLine).length : 0;
+}
+
+type State = { readonly status: string; readonly requests: readonly { readonly action: { readonly kind: string } }[]; readonly lastExit?: { readonly exitCode: number } | null };
+
+class Life {
+  readonly #socket: string;
+  readonly #book: string;
+  readonly #entry: Entry;
+
+  constructor(socket: string, book: string, entry: Entry) {
+    this.#socket = socket;
+    this.#book = book;
+    this.#entry = entry;
+  }
+
+  async live({ sleepMs, remove }: { sleepMs: number; remove: boolean }): Promise<void> {
+    if (!(await this.#create(sleepMs))) return;
+    await this.#start();
+    const { ending, name } = this.#entry;
+    if (ending !== 'by itself') await eventually(`a line of ${name}`, () => begun(this.#book, name) > 0 || undefined, { withinMs: patienceMs });
+    if (ending === 'stopped') await this.#end('stop?t=60');
+    if (ending === 'killed') await this.#end('kill');
+    await this.#wait();
+    await this.#inspect();
+    if (remove) await this.#remove();
+  }
+
+  /** False: given up, nobody knows whether it is there. */
+  async #create(sleepMs: number): Promise<boolean> {
+    const { name } = this.#entry;
+    const body = { Image: 'busybox', Cmd: ['sh', '-c', script(this.#entry, sleepMs)], HostConfig: { NetworkMode: 'none', Binds: [`${this.#book}:/book`] } };
+    const deadline = Date.now() + createPatienceMs;
+    for (let tries = 0; Date.now() < deadline; tries++) {
+      const answer = await this.#try('POST', `/containers/create?name=${name}`, body);
+      if (answer?.status === 201) {
+        this.#entry.id = (JSON.parse(answer.text) as { Id: string }).Id;
+        return true;
+      }
+      // A conflict is with an earlier try of our own, for nobody else uses this name.
+      if (answer !== null && answer.status !== 503 && !(answer.status === 409 && (tries > 0 || /no host can take/.test(answer.text)))) throw wrong('create', name, answer);
+      const found = await read(this.#socket, `/containers/${name}/json`, { withinMs: patienceMs });
+      if (found.status === 200) {
+        this.#entry.id = (JSON.parse(found.text) as { Id: string }).Id;
+        return true;
+      }
+      await delay(100);
+    }
+    this.#entry.abandoned = true;
+    return false;
+  }
+
+  async #start(): Promise<void> {
+    await this.#repeat('start', async () => {
+      this.#entry.starts += 1;
+      const answer = await this.#try('POST', `/containers/${this.#id}/start`);
+      if (answer?.status === 204 || answer?.status === 304) {
+        this.#entry.started += 1;
+        return true;
+      }
+      if (answer !== null && answer.status !== 503) throw wrong('start', this.#entry.name, answer);
+      // Not answered: it may be done, under way, or never have been heard.
+      return (await this.#settled()).status !== 'created' || undefined;
+    });
+  }
+
+  async #end(verb: string): Promise<void> {
+    await this.#repeat(verb, async () => {
+      const answer = await this.#try('POST', `/containers/${this.#id}/${verb}`);
+      if (answer?.status === 204 || answer?.status === 304 || (answer?.status === 409 && /not running/.test(answer.text))) return true;
+      if (answer !== null && answer.status !== 503) throw wrong(verb, this.#entry.name, answer);
+      return (await this.#settled()).status !== 'running' || undefined;
+    });
+  }
+
+  async #wait(): Promise<void> {
+    await this.#repeat('wait', async () => {
+      const answer = await this.#try('POST', `/containers/${this.#id}/wait`);
+      if (answer === null || answer.status === 503) return undefined;
+      const body = answer.status === 200 ? JSON.parse(answer.text) as { StatusCode: number } : null;
+      if (body?.StatusCode === 125) return undefined; // the api ended before the container did
+      if (body?.StatusCode !== this.#entry.exitCode) throw wrong('wait', JSON.stringify(this.#entry), answer);
+      return true;
+    });
+  }
+
+  async #inspect(): Promise<void> {
+    const { State } = await readJson<{ State: { Status: string; ExitCode: number } }>(this.#socket, `/containers/${this.#id}/json`);
+    if (State.Status !== 'exited' || State.ExitCode !== this.#entry.exitCode) throw new Error(`${this.#entry.name} should have exited with ${this.#entry.exitCode}: ${JSON.stringify(State)}`);
+  }
+
+  async #remove(): Promise<void> {
+    let asked = false;
+    await this.#repeat('remove', async () => {
+      const answer = await this.#try('DELETE', `/containers/${this.#id}`);
+      if (answer?.status === 204 || (answer?.status === 404 && asked)) return true;
+      if (answer !== null && answer.status !== 503 && !(answer.status === 409 && asked)) throw wrong('remove', this.#entry.name, answer);
+      asked = true;
+      return undefined;
+    });
+    this.#entry.removed = true;
+  }
+
+  get #id(): string {
+    return this.#entry.id ?? '';
+  }
+
+  /** The state when everything that was asked has been carried out. */
+  async #settled(): Promise<State> {
+    return await eventually(`the requests of ${this.#entry.name} are carried out`, async () => {
+      const { state } = await readJson<{ state: State }>(this.#socket, `/cluster/containers/${this.#id}`);
+      return state.requests.length === 0 ? state : undefined;
+    }, { withinMs: patienceMs });
+  }
+
+  /** The answer, or null where none came. */
+  async #try(method: string, path: string, body?: unknown): Promise<Answer | null> {
+    try {
+      return await ask(this.#socket, method, path, body === undefined ? {} : { body });
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      return null;
+    }
+  }
+
+  async #repeat(what: string, attempt: () => Promise<true | undefined>): Promise<void> {
+    await eventually(`${what} of ${this.#entry.name}`, attempt, { withinMs: patienceMs });
+  }
+}
+
+function wrong(what: string, name: string, answer: Answer): Error {
+  return new Error(`${what} of ${name} was answered ${answer.status}: ${answer.text.slice(0, 500)}`);
+}
