@@ -151,7 +151,9 @@ class Reader {
 
   oneOf(value: unknown, allowed: readonly string[], name: string): string {
     if (typeof value === 'string' && allowed.includes(value)) return value;
-    this.#refuse(`${name} ${JSON.stringify(value) ?? 'is missing:'} must be one of ${allowed.join(', ')}`);
+    // Exact numbers are bigints, which JSON.stringify throws at.
+    const shown = JSON.stringify(value, (_key, field: unknown) => (typeof field === 'bigint' ? String(field) : field)) as string | undefined;
+    this.#refuse(`${name} ${shown ?? 'is missing:'} must be one of ${allowed.join(', ')}`);
     return allowed[0] ?? '';
   }
 

@@ -46,6 +46,9 @@ class Terminal {
   }
 }
 
+/** The prompt of the shell in the container. What is typed early is echoed before the outer shell's prompt, which then stands in front of it. */
+const shellInBox = /^(host> )*\$/m;
+
 /** A shell in a terminal of 80 × 24, with `pouch` pointing at the stand-in. */
 async function terminal(t: TestContext): Promise<{ api: DockerApiStandIn; at: Terminal }> {
   const api = await new DockerApiStandIn().start();
@@ -64,7 +67,7 @@ async function terminal(t: TestContext): Promise<{ api: DockerApiStandIn; at: Te
 test('run -it: keys reach the container, ctrl-c too; the size follows; the exit code comes back and the terminal echoes again', { skip }, async (t) => {
   const { api, at } = await terminal(t);
   await at.type('pouch run -it --rm busybox sh; echo "code=$?"');
-  await at.sees(/^\$ /m);
+  await at.sees(shellInBox);
   await at.type('hello');
   await at.sees(/you said hello/);
   await at.type('size');
@@ -88,7 +91,7 @@ test('start -i gives a shell; the detach keys leave it running; attach comes bac
   await at.type('pouch create --name hypervisor docker.io/library/busybox:latest');
   await at.sees(/name: hypervisor/);
   await at.type('clear; pouch start hypervisor -i; echo "code=$?"');
-  await at.sees(/^\$ /m);
+  await at.sees(shellInBox);
   await at.type('one');
   await at.sees(/you said one/);
   await at.key('C-p');
@@ -107,7 +110,7 @@ test('start -i gives a shell; the detach keys leave it running; attach comes bac
 test('SIGTERM gives the terminal back', { skip }, async (t) => {
   const { api, at } = await terminal(t);
   await at.type(`echo $$ > '${api.folder}/shell'; sh -c 'echo $$ > "${api.folder}/pid"; exec "${process.execPath}" "${pouchMain}" run -it busybox sh'; echo "code=$?"`);
-  await at.sees(/^\$ /m);
+  await at.sees(shellInBox);
   await at.type('here');
   await at.sees(/you said here/);
   const { stdout } = await run('cat', [join(api.folder, 'pid')]);
