@@ -1,29 +1,22 @@
 // The end of a run: told first, taken away then. Also the ends that nobody saw.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Container } from '@pouch/domain';
 import type { Rooms } from '../rooms.ts';
+import { hasOomKill } from './oom.ts';
 import { clearRun } from './start.ts';
 
 const sigkillCode = 137;
-const oomWaitMs = 100;
-const oomLookMs = 5;
 
 /** The task has stopped: reports the exit, durably, and removes the task while the report is on its way. */
 export async function finish(rooms: Rooms, container: Container): Promise<void> {
   if (container.status !== 'running' && container.status !== 'paused') return;
   const { id, run } = container;
   const { code, atMs } = rooms.tasks.get(id)?.exit ?? { code: 255, atMs: rooms.now() };
-  if (code === sigkillCode && container.spec.resources.memoryBytes !== null && rooms.attempts.get(id).size === 0) await oomNews(rooms, id);
-  const oomKilled = rooms.tasks.get(id)?.oomKilled ?? false;
+  const byEvent = rooms.tasks.get(id)?.oomKilled ?? false;
+  const oomKilled = byEvent || (code === sigkillCode && (await hasOomKill(rooms.config.cgroupParent, id)));
   const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error: null };
   void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
   rooms.logger.info({ containerId: id, startId: run.startId, exitCode: code, oomKilled }, 'container exited');
   await clearRun(rooms, container);
-}
-
-/** The kernel's word on memory comes by another way than the exit and can be a little later. */
-async function oomNews({ tasks }: Rooms, id: string): Promise<void> {
-  for (let waited = 0; waited < oomWaitMs && tasks.get(id)?.oomKilled === false; waited += oomLookMs) await delay(oomLookMs);
 }
 
 /** The task vanished without an exit: the host was restarted, or somebody removed it. */
