@@ -58,6 +58,7 @@ const operatingStatus: Readonly<Record<string, number>> = {
   'no-hosts': 503,
   'no-suitable-host': 409,
   timeout: 504,
+  'message-too-large': 413,
   'command-not-found': 400,
   'not-executable': 400,
   'bad-command': 400,
@@ -85,6 +86,15 @@ export function failed(code: string, message: string, cause?: unknown): HttpErro
 /** A value that cannot be: 400, and the message begins with the field's name. */
 export function badField(field: string, problem: string): HttpError {
   return new HttpError(400, `${field}: ${problem}`);
+}
+
+/** What one container or exec may say in all; it stands in every message of its subject, twice, and NATS takes 1 MiB. */
+export const maxSpecBytes = 256 * 1024;
+
+/** Refuses settings that the log could not carry. */
+export function requireSpecSize(what: string, spec: object): void {
+  const bytes = Buffer.byteLength(JSON.stringify(spec));
+  if (bytes > maxSpecBytes) throw new HttpError(413, `${what}: the settings have ${bytes} bytes in all, at most ${maxSpecBytes} are taken`);
 }
 
 export const noSuchContainer = (name: string) => new HttpError(404, `No such container: ${name}`);

@@ -32,6 +32,7 @@ export interface ApiServer {
 }
 
 const maxHeaderBytes = 64 * 1024;
+const keepAliveMs = 120_000;
 
 /** Builds the server; nothing listens yet. */
 export async function buildServer(deps: Deps): Promise<ApiServer> {
@@ -102,7 +103,8 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
 
 /** An HTTP server with our bounds, whose upgraded requests go the same way as all others. With `tls`, only for clients with a certificate of its CA. */
 export function createServer(handler: RequestListener, hijacked: Hijacked, tls: TcpConfig['tls'] = null): Server {
-  const options = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
+  // Clients keep idle connections: one that is closed under a request that cannot be repeated is an error to them.
+  const options = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0, keepAliveTimeout: keepAliveMs };
   const server = tls === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, handler);
   serveUpgrades(server, handler, hijacked);
   return server;

@@ -39,6 +39,13 @@ test('bodies that are no JSON', async () => {
   }
 });
 
+test('settings that the log could not carry are refused, and their name stays free', async () => {
+  const big = { Image: 'busybox', Cmd: ['sleep'], Labels: Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`l${index}`, 'x'.repeat(10_000)])) };
+  isRefusal(await api.ask('POST', '/containers/create?name=too-big', { body: big }), 413, 'the body');
+  isRefusal(await api.ask('POST', '/containers/create', { body: { Image: 'busybox', Labels: { a: 'x'.repeat(70_000) } } }), 400, 'Labels.a');
+  await api.create({ Cmd: ['sleep'] }, 'too-big');
+});
+
 test('JSON counts whatever the Content-Type says, and null is not given', async () => {
   for (const headers of [{}, { 'content-type': 'text/plain' }, { 'content-type': 'application/x-www-form-urlencoded' }, { 'content-type': 'application/json; charset=utf-8' }]) {
     const answer = await api.ask('POST', '/containers/create', { raw: '{"Image":"busybox","Cmd":["sleep"],"Entrypoint":null,"Labels":null,"HostConfig":{"Binds":null,"Memory":null,"PortBindings":{"80/tcp":null}}}', headers });

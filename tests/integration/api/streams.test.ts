@@ -80,6 +80,20 @@ test('a refusal of an upgraded request is an ordinary answer', async () => {
   assert.deepEqual(JSON.parse(body.toString()), { message: 'No such container: nobody' });
 });
 
+test('an upgraded request whose body has no length is refused', async () => {
+  const socket = api.dial();
+  socket.write(`POST ${attachPath(await running())} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`);
+  assert.match(split(await drained(socket)).head, /^HTTP\/1\.1 411 /);
+});
+
+test('an upgrade that no route takes is an ordinary request', async () => {
+  const socket = api.dial();
+  socket.write('GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+  const { head, body } = split(await drained(socket));
+  assert.match(head, /^HTTP\/1\.1 200 /);
+  assert.match(body.toString(), /OK/);
+});
+
 test('many bytes both ways arrive whole, at the pace of the slower side', async () => {
   const id = await running({ Tty: false });
   const socket = api.dial();

@@ -18,6 +18,7 @@ export interface Asking {
 
 /** A host that carries out nothing for this long is told of; the request stays in the log. */
 const patienceMs = 600_000;
+const showMs = 5_000;
 
 /** Asks for `action` and resolves when it is done. Rejects with an HttpError: refused (304 where it is so already), failed on the host, or too slow. */
 export async function requestAction(deps: CommandDeps, stored: Stored<Container>, action: Action, { actor, signal }: Asking): Promise<void> {
@@ -35,7 +36,8 @@ export async function requestAction(deps: CommandDeps, stored: Stored<Container>
     const { refusal } = outcome;
     // The same is under way already: its outcome answers this one too. A removal is answered as Docker answers it.
     if (refusal.code === 'in-progress' && refusal.commandId !== undefined && action.kind !== 'remove') return await outcomeOf(deps, stored.state, refusal.commandId, outcome.seq, action, signal);
-    await projection.waitForSeq(outcome.seq, { timeoutMs: 5_000, signal });
+    // Whoever is refused looks why: what the log said no on is to be seen. Where it cannot be shown in time, the refusal stands all the same.
+    await projection.waitForSeq(outcome.seq, { timeoutMs: showMs, signal }).catch(() => undefined);
     throw refused(refusal, wording(refusal, action, { id, name }));
   }
   await outcomeOf(deps, stored.state, commandId, outcome.seq, action, signal);

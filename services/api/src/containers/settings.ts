@@ -2,7 +2,7 @@
 // would not take effect) or unknown to Docker too. Pure: the cluster is asked only through `Surroundings`.
 import type { DockerCreateBody } from '@pouch/contracts';
 import type { ContainerSpec } from '@pouch/domain';
-import { badField, HttpError } from '../errors.ts';
+import { badField, HttpError, requireSpecSize } from '../errors.ts';
 import { containerSettings, noCommand } from './settings/container.ts';
 import { emptyDraft, type Draft, type Surroundings } from './settings/draft.ts';
 import { mountSettings } from './settings/mounts.ts';
@@ -31,6 +31,7 @@ export function readSettings(body: DockerCreateBody, surroundings: Surroundings)
   settleHostname(draft, body, surroundings);
   warnOfNoEffect(draft, surroundings, warn);
   refuseEndpoints(body, draft);
+  requireSpecSize('the body', draft);
   return { spec: draft, warnings };
 }
 

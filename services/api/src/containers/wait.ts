@@ -49,7 +49,7 @@ function lookFor(condition: string, projection: Projection, from: { readonly id:
     case 'next-exit':
       return nextExit(projection, from);
     case 'removed':
-      return (container) => (container === null || container.status === 'removed' ? answer(container) : undefined);
+      return (container) => (container === null || container.status === 'removed' ? { StatusCode: answer(container).StatusCode } : undefined); // an error of the run is not one of the removal
     default:
       throw badField('condition', `invalid condition: ${JSON.stringify(condition)}; conditions are not-running, next-exit and removed`);
   }

@@ -7,7 +7,7 @@ import { DockerExecBody, DockerExecStartBody, DockerId, DockerIdParams, DockerOb
 import { decideExec, execId, type Container, type Exec, type ExecSpec } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
-import { badField, HttpError, refused } from '../errors.ts';
+import { badField, HttpError, refused, requireSpecSize } from '../errors.ts';
 import { actorOf } from '../http/actor.ts';
 import { bridge } from '../http/bridge.ts';
 import { clientGone } from '../http/gone.ts';
@@ -60,6 +60,7 @@ function createRoute(app: FastifyInstance, { projection, log, clock }: Deps): vo
   app.post<{ Params: Id; Body: DockerExecBody }>('/containers/:id/exec', { schema: { summary: 'Create an exec', tags, params: DockerIdParams, body: DockerExecBody, response: { 201: DockerId } } }, async (request, reply) => {
     const { state: container } = requireContainer(projection, request.params.id);
     const spec = execSpec(request.body);
+    requireSpecSize('the body', spec);
     requireRunning(container);
     const id = execId(randomBytes(32).toString('hex'));
     const nowMs = clock.now();

@@ -7,6 +7,8 @@ import { bodyLimitBytes } from './body.ts';
 
 /** A client that does not close its side after the answer's end is cut after this. */
 const lingerMs = 2_000;
+/** A client that does not send the body that it has announced is cut after this. */
+const bodyTimeMs = 30_000;
 
 /** The connections of upgraded requests. */
 const upgraded = new WeakMap<object, Duplex>();
@@ -36,6 +38,11 @@ export function serveUpgrades(server: Server, handler: RequestListener, hijacked
     hijacked.add(socket);
     // Without a listener an error of the connection would end the process; the connection is gone either way.
     socket.on('error', () => socket.destroy());
+    if (request.headers['transfer-encoding'] !== undefined) {
+      // Where such a body ends, input begins: only a length tells them apart.
+      socket.write('HTTP/1.1 411 Length Required\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{"message":"Content-Length: an upgraded request needs one for its body"}');
+      return closeSoon(socket);
+    }
     readBody(request, socket, head, ({ body, rest, tooLarge }) => {
       // What came after the body is the first of the input. It goes back at once: a stream that has told its end takes nothing back.
       socket.pause();
@@ -82,7 +89,10 @@ function readBody(request: IncomingMessage, socket: Duplex, head: Buffer, done: 
   if (length > bodyLimitBytes) return done({ body: Buffer.alloc(0), rest: Buffer.alloc(0), tooLarge: true });
   const chunks = [head];
   let have = head.length;
+  const timer = setTimeout(() => socket.destroy(), bodyTimeMs);
+  socket.once('close', () => clearTimeout(timer));
   const finish = (): void => {
+    clearTimeout(timer);
     socket.off('data', onData);
     const all = Buffer.concat(chunks, have);
     done({ body: all.subarray(0, length), rest: all.subarray(length), tooLarge: false });
