@@ -31,7 +31,7 @@ const notExecutable = ['permission denied', 'not a directory', 'is a directory',
 export function startFailure(error: unknown): Failed {
   const detail = error instanceof ContainerdError ? error.detail : messageOf(error);
   const lower = detail.toLowerCase();
-  const code = error instanceof ImpossibleError ? error.code : 'start-failed';
   const exitCode = notFound.some((words) => lower.includes(words)) ? 127 : notExecutable.some((words) => lower.includes(words)) ? 126 : 128;
+  const code = error instanceof ImpossibleError ? error.code : exitCode === 127 ? 'command-not-found' : exitCode === 126 ? 'not-executable' : 'start-failed';
   return { code, exitCode, message: error instanceof ContainerdError ? `failed to create task for container: ${detail}` : detail };
 }

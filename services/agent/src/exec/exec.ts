@@ -130,7 +130,6 @@ class LiveExec {
   readonly #started = Promise.withResolvers<ExecTrailer>();
   #stdout: FifoReader | null = null;
   #stderr: FifoReader | null = null;
-  #process: object = {};
 
   constructor(rooms: Rooms, params: ExecParams, container: Container) {
     this.#rooms = rooms;
@@ -144,28 +143,27 @@ class LiveExec {
     return this.#started.promise;
   }
 
-  /** FIFOs and the process's settings; what is wrong with these is told to the client before anything is started. */
+  /** The FIFOs. */
   async prepare(): Promise<void> {
-    const { spec, consoleSize } = this.#params;
+    const { spec } = this.#params;
     const { stdin, stdout, stderr, dir } = this.#paths;
-    const [process] = await Promise.all([
-      this.#rooms.specs.process(this.#container, spec, consoleSize),
-      mkdir(dir, { recursive: true, mode: 0o700 }).then(() => makeFifos(this.#rooms.sys, [...(this.#hasInput() ? [stdin] : []), stdout, ...(spec.tty ? [] : [stderr])])),
-    ]);
-    this.#process = process;
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeFifos(this.#rooms.sys, [...(this.#hasInput() ? [stdin] : []), stdout, ...(spec.tty ? [] : [stderr])]);
     this.#stdout = await FifoReader.open(stdout);
     if (!spec.tty) this.#stderr = await FifoReader.open(stderr);
   }
 
   async run(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
-    const { containerId, execId, spec } = this.#params;
-    const { containerd, logger, outbox, config } = this.#rooms;
+    const { containerId, execId, spec, consoleSize } = this.#params;
+    const { containerd, logger, outbox, config, specs } = this.#rooms;
     const subject = execSubject(config.hostId, execId as ExecId);
     try {
       this.#rooms.store.saveExec({ execId, containerId });
       const { stdin, stdout, stderr } = this.#paths;
       const stdio = { ...(this.#hasInput() ? { stdin } : {}), stdout, ...(spec.tty ? { terminal: true } : { stderr }) };
-      await containerd.tasks.exec({ containerId, execId, process: this.#process, ...stdio });
+      // A user that the container does not have is told as a command that it does not have: Docker's clients expect both in the stream.
+      const process = await specs.process(this.#container, spec, consoleSize);
+      await containerd.tasks.exec({ containerId, execId, process, ...stdio });
       const { pid } = await containerd.tasks.startExec(containerId, execId);
       const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecStarted', pid } });
       logger.info({ containerId, execId, pid }, 'exec started');
@@ -249,7 +247,8 @@ class LiveExec {
     const { execId, containerId, spec, detach } = this.#params;
     const { outbox, store, containerd, logger } = this.#rooms;
     const detail = error instanceof ContainerdError ? error.detail : messageOf(error);
-    const { exitCode } = startFailure(error);
+    const failure = startFailure(error);
+    const exitCode = failure.exitCode === 127 ? 127 : 126; // Docker's: an exec has no 128
     logger.warn({ containerId, execId, exitCode, err: error }, 'exec could not be started');
     store.dropExec(execId);
     const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecExited', exitCode, error: detail } });
