@@ -11,9 +11,9 @@ export function dockerItem(container: Container): string {
     Names: [`/${container.name}`],
     Image: spec.image.reference,
     ImageID: spec.image.id,
-    Command: [...spec.entrypoint, ...spec.cmd].join(' '),
+    Command: commandLine([...spec.entrypoint, ...spec.cmd]),
     Created: Math.floor(container.createdAtMs / 1000),
-    Ports: network === null ? [] : portsOf(network),
+    Ports: network === null ? [] : portsOf(network, spec.exposedPorts),
     Labels: spec.labels,
     State: dockerState(container),
     HostConfig: { NetworkMode: networkModeOf(container), Runtime: spec.runtime, ...(Object.keys(spec.annotations).length > 0 ? { Annotations: spec.annotations } : {}) },
@@ -49,8 +49,16 @@ function networkOf(container: Container): NetworkAttachment | null {
   return container.status === 'running' || container.status === 'paused' ? container.run.network : null;
 }
 
-function portsOf(network: NetworkAttachment) {
-  return network.ports.map(({ hostIp, containerPort, hostPort, protocol }) => ({ IP: hostIp === '' ? '0.0.0.0' : hostIp, PrivatePort: containerPort, PublicPort: hostPort, Type: protocol }));
+/** Published ports, then those that are only exposed, as Docker lists them. */
+function portsOf(network: NetworkAttachment, exposed: readonly string[]) {
+  const published = network.ports.map(({ hostIp, containerPort, hostPort, protocol }) => ({ IP: hostIp === '' ? '0.0.0.0' : hostIp, PrivatePort: containerPort, PublicPort: hostPort, Type: protocol }));
+  const others = exposed.filter((port) => !network.ports.some(({ containerPort, protocol }) => `${containerPort}/${protocol}` === port));
+  return [...published, ...others.map((port) => ({ PrivatePort: Number.parseInt(port, 10), Type: port.split('/')[1] ?? 'tcp' }))];
+}
+
+/** As Docker shows it: arguments with blanks in quotes. */
+function commandLine(args: readonly string[]): string {
+  return args.map((arg, index) => (index > 0 && arg.includes(' ') ? `'${arg}'` : arg)).join(' ');
 }
 
 function endpointOf(network: NetworkAttachment | null) {
