@@ -6,7 +6,6 @@ import { initPath } from '@pouch/native';
 import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type HostFacts, type Outcome, type ResolvedUser, type SpecInput } from '@pouch/oci';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
-import type { NetworkRoom } from '../rooms.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
 import { readInLayers } from './layered-files.ts';
@@ -22,7 +21,8 @@ export interface SpecMakerDeps {
   readonly layout: Layout;
   readonly rootfs: Rootfs;
   readonly logger: Logger;
-  readonly network: Pick<NetworkRoom, 'gateway' | 'namespacePath'>;
+  /** Of the network's room, where a container's namespace will be and how the host is reached from it. */
+  readonly network: { gateway(): string | null; namespacePath(containerId: string): string };
 }
 
 const runtimeSpecType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
