@@ -98,7 +98,8 @@ export function requireSpecSize(what: string, spec: object): void {
 }
 
 export const noSuchContainer = (name: string) => new HttpError(404, `No such container: ${name}`);
-export const notThereYet = (what: string) => new HttpError(501, `${what} is not there yet`);
+/** `docker inspect NAME` asks one endpoint after the other and goes on where it reads "not supported". */
+export const notThereYet = (what: string) => new HttpError(501, `${what} is not supported yet`);
 
 /** Turns anything thrown into an answer. What is not foreseen is a 500 without its inside; the server logs it. */
 export function toHttpError(error: unknown): HttpError {
