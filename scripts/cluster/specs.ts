@@ -87,11 +87,14 @@ async function containerd(config: ClusterConfig, program: string): Promise<Proce
   };
 }
 
+/** On machines with much memory V8 lets the young generation of each of the api's two threads grow to 128 MB, for no speed that we could measure. */
+const nodeFlags: Readonly<Record<string, readonly string[]>> = { api: ['--max-semi-space-size=16'] };
+
 function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): ProcessSpec {
   return {
     name,
     command: process.execPath,
-    args: [join(repositoryDir, 'services', name, 'src', 'main.ts')],
+    args: [...(nodeFlags[name] ?? []), join(repositoryDir, 'services', name, 'src', 'main.ts')],
     env: {
       NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'),
       NODE_ENV: 'production',
