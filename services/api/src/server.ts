@@ -3,6 +3,7 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import { parse as parseQueryString } from 'node:querystring';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { clusterRoutes } from './cluster/routes.ts';
@@ -32,6 +33,8 @@ export interface ApiServer {
 }
 
 const maxHeaderBytes = 64 * 1024;
+const maxQueryMembers = 1_000;
+const dropRestMs = 5_000;
 const keepAliveMs = 120_000;
 
 /** Builds the server; nothing listens yet. */
@@ -55,12 +58,16 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
       handler = listener as unknown as RequestListener;
       return createServer(handler, hijacked);
     },
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    // Node's own reader: bytes that are no UTF-8 come out as U+FFFD and are refused by name, where others leave the escapes as they are.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512, querystringParser: (text) => parseQueryString(text, '&', '=', { maxKeys: maxQueryMembers }) as Record<string, string | string[]> },
   });
   app.setValidatorCompiler(validatorCompiler as never);
   // Answers are made by hand: a serializer that goes by the schema would drop what the schema does not list.
   app.setSerializerCompiler(() => JSON.stringify);
-  app.setErrorHandler((error, request, reply) => answerError(error as FastifyError, request, reply));
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
+    if (error.statusCode === 413) await dropRest(request.raw);
+    return answerError(error, request, reply);
+  });
   app.setNotFoundHandler((request, reply) => {
     const problem = versionProblem(request.originalUrl);
     return reply.status(problem === null ? 404 : 400).send({ message: problem ?? 'page not found' });
@@ -99,6 +106,16 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.ready();
 
   return { app, handler, hijacked };
+}
+
+/** Reads what is left of a body that is too large, for a while: a connection that is closed over unread bytes is reset, and the answer with it. */
+async function dropRest(body: IncomingMessage): Promise<void> {
+  if (body.readableEnded || body.destroyed) return;
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, dropRestMs);
+  body.once('end', over.resolve).once('close', over.resolve).resume();
+  await over.promise;
+  clearTimeout(timer);
 }
 
 /** An HTTP server with our bounds, whose upgraded requests go the same way as all others. With `tls`, only for clients with a certificate of its CA. */

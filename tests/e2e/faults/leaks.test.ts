@@ -254,7 +254,9 @@ async function leavesNothing(t: TestContext): Promise<void> {
   // The first of each kind makes what stays: the bridge, caches, connections.
   for (const way of names) await live(way, `first-${names.indexOf(way)}`, random.fork());
   await removeEverything();
-  let base = await settled();
+  const base = await settled();
+  t.diagnostic(`before: ${Object.entries(base).map(([kind, all]) => `${all.length} ${kind}`).join(', ')}`);
+  for (const kind of ['containerd snapshots', 'containerd blobs', 'run files', 'processes', 'firewall rules', 'descriptors of api', 'descriptors of agent']) assert.ok((base[kind] ?? []).length > 0, `${kind} are seen`);
   const pids = await pidsOf(cluster);
 
   const left = Array.from({ length: lives }, (_, n) => ({ name: `life-${n}`, way: names[n % names.length] ?? '', random: random.fork() }));
@@ -270,7 +272,6 @@ async function leavesNothing(t: TestContext): Promise<void> {
     last = differences(base, await tracesOf(cluster));
     return last.length === 0 ? true : undefined;
   }, { withinMs: 60_000 }).catch(() => { assert.fail(`${last.length} differences after ${lives} lives:\n${last.slice(0, 60).join('\n')}`); });
-  base = {};
   assert.deepEqual(await pidsOf(cluster), pids, 'no process was started again');
   await verified(cluster.socket);
 }

@@ -103,9 +103,10 @@ class Life {
       }
       // A conflict is with an earlier try of our own, for nobody else uses this name.
       if (answer !== null && answer.status !== 503 && !(answer.status === 409 && (tries > 0 || /no host can take/.test(answer.text)))) throw wrong('create', name, answer);
-      const found = await read(this.#socket, `/containers/${name}/json`, { withinMs: patienceMs });
-      if (found.status === 200) {
-        this.#entry.id = (JSON.parse(found.text) as { Id: string }).Id;
+      const found = await read(this.#socket, `/cluster/containers/${name}`, { withinMs: patienceMs });
+      const state = found.status === 200 ? (JSON.parse(found.text) as { state: { id: string; status: string } }).state : null;
+      if (state !== null && state.status !== 'assigned' && state.status !== 'removed') {
+        this.#entry.id = state.id;
         return true;
       }
       await delay(100);
@@ -124,7 +125,7 @@ class Life {
       }
       if (answer !== null && answer.status !== 503) throw wrong('start', this.#entry.name, answer);
       // Not answered: it may be done, under way, or never have been heard.
-      return (await this.#settled()).status !== 'created' || undefined;
+      return !['assigned', 'created'].includes((await this.#settled()).status) || undefined;
     });
   }
 

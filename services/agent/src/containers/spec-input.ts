@@ -45,7 +45,7 @@ function seccompOf({ seccomp, privileged }: ContainerSpec): 'default' | 'unconfi
       return 'unconfined';
     case 'custom': {
       const parsed = parseSeccompProfile(seccomp.json);
-      if (!parsed.ok) throw new ImpossibleError('bad-parameter', parsed.refusal.message);
+      if (!parsed.ok) throw new ImpossibleError('bad-parameter', `${parsed.refusal.field}: ${parsed.refusal.message}`);
       return parsed.profile;
     }
   }

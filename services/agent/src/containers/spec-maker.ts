@@ -131,6 +131,6 @@ async function makeSources({ mounts }: ContainerSpec): Promise<void> {
 }
 
 function orThrow<T>(outcome: Outcome<T>): T {
-  if (!outcome.ok) throw new ImpossibleError(outcome.refusal.code, outcome.refusal.message);
+  if (!outcome.ok) throw new ImpossibleError(outcome.refusal.code, `${outcome.refusal.field}: ${outcome.refusal.message}`);
   return outcome;
 }

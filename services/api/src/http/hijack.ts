@@ -93,7 +93,7 @@ function readBody(request: IncomingMessage, socket: Duplex, head: Buffer, done: 
   socket.once('close', () => clearTimeout(timer));
   const finish = (): void => {
     clearTimeout(timer);
-    socket.off('data', onData);
+    socket.off('data', onData).off('end', onEnd);
     const all = Buffer.concat(chunks, have);
     done({ body: all.subarray(0, length), rest: all.subarray(length), tooLarge: false });
   };
@@ -102,8 +102,10 @@ function readBody(request: IncomingMessage, socket: Duplex, head: Buffer, done: 
     have += chunk.length;
     if (have >= length) finish();
   };
+  // Half a body, and there will be no more.
+  const onEnd = (): void => { socket.destroy(); };
   if (have >= length) return finish();
-  socket.on('data', onData);
+  socket.on('data', onData).on('end', onEnd);
 }
 
 /** What of a request the router and the handlers look at, with the body to be read. */
