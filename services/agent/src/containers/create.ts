@@ -46,9 +46,9 @@ async function both(one: Promise<unknown>, other: Promise<unknown>): Promise<voi
 }
 
 async function recordWithFiles(rooms: Rooms, container: Container, layers: readonly string[]): Promise<void> {
-  await rooms.layout.makeContainer(container.id);
-  const [made] = await Promise.all([rooms.specs.make(container, { layers, network: rooms.specs.networkAtCreate(container) }), rooms.specs.writeFiles(container, null)]);
-  await makeRecord(rooms, container, made);
+  const files = rooms.layout.makeContainer(container.id).then(() => rooms.specs.writeFiles(container, null));
+  const record = rooms.specs.make(container, { layers, network: rooms.specs.networkAtCreate(container) }).then((made) => makeRecord(rooms, container, made));
+  await both(files, record);
 }
 
 /** The record stands at once as it will be started, so that a start need not write it again. */

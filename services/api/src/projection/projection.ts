@@ -28,6 +28,15 @@ export interface Committed {
   readonly subjects: readonly string[] | null;
 }
 
+/** What was read last for those who wait. */
+interface WaitedFor {
+  readonly id: string;
+  readonly seq: number;
+  readonly reader: ProjectionReader;
+  readonly container: Container | null;
+  readonly placement: Placement | null;
+}
+
 const seqKey = 'seq';
 const containerKey = (id: string) => `container ${id}`;
 /** Deaths in a row without a batch in between, after which the file itself is doubted and built anew. */
@@ -49,6 +58,7 @@ export class Projection {
   #deaths = 0;
   #malformed = 0;
   #unknown = 0;
+  #waitedFor: WaitedFor | null = null;
   #stopped = false;
   #restartTimer: NodeJS.Timeout | undefined;
 
@@ -109,7 +119,10 @@ export class Projection {
    * Rejects with WaitTimeoutError after the time.
    */
   async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: WaitOptions): Promise<T> {
-    return await this.#waiters.wait(containerKey(containerId), () => look(this.#lastContainer(containerId), this.present.placement(containerId)?.state ?? null), options, () =>
+    return await this.#waiters.wait(containerKey(containerId), () => {
+      const { container, placement } = this.#stateOf(containerId);
+      return look(container, placement);
+    }, options, () =>
       new WaitTimeoutError(`container ${containerId.slice(0, 12)} is not there after ${options.timeoutMs} ms`),
     );
   }
@@ -162,8 +175,15 @@ export class Projection {
     this.#files.close();
   }
 
-  #lastContainer(id: string): Container | null {
-    return (this.present.container(id) ?? this.history.lastContainer(id))?.state ?? null;
+  /** Those who wait for one container are woken together: it is read once for all of them. */
+  #stateOf(id: string): WaitedFor {
+    const { seq } = this;
+    const reader = this.#reader;
+    if (this.#waitedFor?.id !== id || this.#waitedFor.seq !== seq || this.#waitedFor.reader !== reader) {
+      const container = (this.present.container(id) ?? this.history.lastContainer(id))?.state ?? null;
+      this.#waitedFor = { id, seq, reader, container, placement: this.present.placement(id)?.state ?? null };
+    }
+    return this.#waitedFor;
   }
 
   #startBuild(file: string, seq: number): Build {
