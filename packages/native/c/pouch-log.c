@@ -36,7 +36,7 @@ enum { SHIM_STDOUT = 3, SHIM_STDERR = 4, SHIM_READY = 5 };
 struct source {
 	int fd;          /* -1 once ended */
 	uint8_t kind;
-	bool had_writer; /* pipes from the shim always; FIFOs from the first byte or hang-up on */
+	bool had_writer; /* pipes from the shim always; FIFOs from the first byte or hang-up on, or from when one was found to be silent */
 };
 
 struct options {
@@ -150,12 +150,10 @@ static void copy(struct log_file *log, struct source sources[2], int signals, in
 		for (int i = 0; i < 2; i++) {
 			struct source *source = &sources[i];
 			if (source->fd < 0) continue;
-			if (polled[i].revents != 0) {
-				source->had_writer = true;
-				if (copy_chunk(log, source)) continue;
-			} else if (source->had_writer || ready > 0 || left > 0) {
-				continue;
-			}
+			if (polled[i].revents == 0 && (source->had_writer || ready > 0 || left > 0)) continue;
+			/* When its time is up, reading tells a writer that is silent (EAGAIN) from none at all (0). */
+			source->had_writer = true;
+			if (copy_chunk(log, source)) continue;
 			close(source->fd);
 			source->fd = -1;
 		}

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { logWriterFifoArguments, logWriterPath, SysHelper, type LogWriterOptions } from '@pouch/native';
 import { ensureNative, outputOf, readLog, temporaryDirectory, until } from '../../fixtures/native.ts';
 
@@ -94,6 +95,20 @@ test('it gives up on writers that never come', async () => {
   assert.equal(await launch({ dir, startId: 'alone' }, out, err, ['wait-ms', '200']), 0);
   const { records } = await ended(dir);
   assert.deepEqual(records.map((record) => record.kind), ['start', 'end']);
+});
+
+test('a writer that is silent for longer than is waited for one is still heard', async () => {
+  const { out, err, dir } = await fifos();
+  assert.equal(await launch({ dir, startId: 'silent' }, out, err, ['wait-ms', '200']), 0);
+  const [stdout, stderr] = await Promise.all([open(out, 'w'), open(err, 'w')]);
+  await delay(1_000);
+  assert.deepEqual((await readLog(dir)).records.map((record) => record.kind), ['start']);
+  await stdout.write('at last\n');
+  await stderr.write('me too\n');
+  await Promise.all([stdout.close(), stderr.close()]);
+  const { records } = await ended(dir);
+  assert.equal(outputOf(records, 'stdout').toString(), 'at last\n');
+  assert.equal(outputOf(records, 'stderr').toString(), 'me too\n');
 });
 
 test('a FIFO that is not there is told at once', async () => {
