@@ -114,6 +114,11 @@ test('a stop during a restart\'s delay cancels it', () => {
   assert.deepEqual(step(given(created, started(), exited('s1', 2_000), asked('st', stop()))), { type: 'cancel-restart' });
 });
 
+test('a kill during a restart\'s delay cancels it where it ends a run for good', () => {
+  assert.deepEqual(step(given(created, started(), exited('s1', 2_000), asked('k', { kind: 'kill', signal: 'SIGKILL' }))), { type: 'cancel-restart' });
+  assert.equal((step(given(created, started(), exited('s1', 2_000), asked('k', { kind: 'kill', signal: 'SIGHUP' }))) as { type: string }).type, 'refuse');
+});
+
 test('nothing is started while the host goes down', () => {
   assert.equal(step(given(created, started(), exited('s1', 0)), { shuttingDown: true }), null);
   assert.equal((step(given(created, asked('s1', { kind: 'start' })), { shuttingDown: true }) as { type: string }).type, 'refuse');

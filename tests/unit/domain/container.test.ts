@@ -214,3 +214,26 @@ test('whatever is asked in whatever order, requests stay bounded and a removed c
     }
   }));
 });
+
+const restarting = [...running, { type: 'ContainerExited', exit: anExit('s1', 1), restart: { atMs: 9_000, backoffStep: 1 } }] as const satisfies ContainerEvent[];
+const startFailed = (startId: string): ContainerCommand => ({ type: 'ReportStartFailed', startId, exitCode: 128, code: 'conflict', message: 'no' });
+
+test('a start by hand that fails between two restarts is answered, and ends the restarting', () => {
+  const after = given([...restarting, requested('s2', { kind: 'start' })]).when(startFailed('s2')).types(['ContainerStartFailed']);
+  assert.equal(after?.status, 'exited');
+  assert.deepEqual(after?.requests, []);
+  assert.deepEqual(after?.failures, [{ commandId: 's2', code: 'conflict', message: 'no' }]);
+});
+
+test('a start by policy that fails is followed by the next one', () => {
+  const withPolicy = [assigned({ restartPolicy: { name: 'always', maximumRetryCount: 0 } }), ...restarting.slice(1)];
+  assert.equal(given(withPolicy).when(startFailed('policy-1')).types(['ContainerExited'])?.status, 'restarting');
+});
+
+test('SIGKILL and the stop signal end the restarting; other signals have nobody to go to', () => {
+  given(restarting).when(request('k', { kind: 'kill', signal: 'SIGHUP' })).refused('not-running');
+  given(restarting).when(request('k', { kind: 'kill', signal: 'SIGKILL' })).types(['ContainerRequested']);
+  const after = given([...restarting, requested('k', { kind: 'kill', signal: 'SIGKILL' })]).when({ type: 'ReportRestartCancelled' }).types(['ContainerRestartCancelled', 'ContainerSignalled']);
+  assert.equal(after?.status, 'exited');
+  assert.deepEqual(after?.requests, []);
+});

@@ -2,6 +2,7 @@
 // Pure: the instant comes in as `nowMs`, ids come in with the command.
 import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
+import { stopsByHand } from './evolve.ts';
 import { nextRestart } from './restart-policy.ts';
 import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Request, type Run } from './state.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -66,7 +67,7 @@ export function decideContainer(state: Container | null, command: ContainerComma
       return decideExit(state, command.exit, command.hostShutdown);
     case 'ReportRestartCancelled':
       if (state.status !== 'restarting') return accept();
-      return accept({ type: 'ContainerRestartCancelled', atMs: nowMs }, ...stopped(state, nowMs));
+      return accept({ type: 'ContainerRestartCancelled', atMs: nowMs }, ...stopped(state, nowMs), ...killed(state, nowMs));
     case 'ReportPaused':
       return state.status === 'running' ? accept({ type: 'ContainerPaused', commandId: command.commandId, atMs: nowMs }) : accept();
     case 'ReportUnpaused':
@@ -108,6 +109,8 @@ function decideRequest(state: Container, commandId: string, action: Action, nowM
     case 'restart':
       return requested;
     case 'kill':
+      // Between two runs nobody is there to be signalled; what would end a run for good ends the restarting, as in Docker.
+      if (state.status === 'restarting' && stopsByHand(state, action)) return requested;
       if (state.status !== 'running' && state.status !== 'paused') return refuse('not-running', `container ${state.name} is not running`);
       return requested;
     case 'pause':
@@ -133,7 +136,9 @@ function decideRequest(state: Container, commandId: string, action: Action, nowM
 function decideStartFailed(state: Container, failed: { startId: string; exitCode: number; code: string; message: string }, nowMs: number): ContainerDecision {
   if (startIdOf(state) === failed.startId) return accept();
   const { startId, exitCode, code, message } = failed;
-  if (state.status !== 'restarting') {
+  // A person who starts a container takes it over from its restart policy, which begins anew with the next start that succeeds.
+  const byPolicy = state.status === 'restarting' && !state.requests.some(({ commandId }) => commandId === startId);
+  if (!byPolicy) {
     const events: ContainerEvent[] = [{ type: 'ContainerStartFailed', startId, exitCode, code, message, atMs: nowMs }];
     const comesBack = state.requests.some(({ commandId, action }) => commandId !== startId && (action.kind === 'restart' || action.kind === 'start' || action.kind === 'remove'));
     if (state.spec.autoRemove && !comesBack) events.push(autoRemoval(startId, nowMs));
@@ -175,6 +180,10 @@ const autoRemoval = (startId: string, atMs: number): ContainerEvent => ({ type: 
 function stopped(state: Container, atMs: number): ContainerEvent[] {
   const commandIds = state.requests.filter(({ action }) => action.kind === 'stop').map((request) => request.commandId);
   return commandIds.length === 0 ? [] : [{ type: 'ContainerStopped', commandIds, atMs }];
+}
+
+function killed(state: Container, atMs: number): ContainerEvent[] {
+  return state.requests.flatMap(({ commandId, action }) => (action.kind === 'kill' ? [{ type: 'ContainerSignalled' as const, commandId, signal: action.signal, atMs }] : []));
 }
 
 const asks = (kinds: readonly Action['kind'][]) => (request: Request) => kinds.includes(request.action.kind);

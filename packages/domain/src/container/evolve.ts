@@ -93,7 +93,7 @@ function removed(state: Container, removedAtMs: number, reason: Extract<Containe
 }
 
 /** Docker's rule: stop, restart and removal by hand end the restart policy, and so does a kill with SIGKILL or the stop signal. */
-function stopsByHand(state: Container, action: Action): boolean {
+export function stopsByHand(state: Container, action: Action): boolean {
   switch (action.kind) {
     case 'stop':
     case 'restart':

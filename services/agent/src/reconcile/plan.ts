@@ -158,6 +158,7 @@ function planIdleRequest(container: Idle, { commandId, action }: Request, shutti
     case 'kill':
     case 'pause':
     case 'unpause':
+      if (container.status === 'restarting' && container.manuallyStopped) return act({ type: 'cancel-restart' });
       return act({ type: 'refuse', commandId, code: 'not-running', message: `container ${container.name} is not running` });
     case 'remove':
       return act({ type: 'remove' });
