@@ -2,7 +2,7 @@
 // the agent is down its output waits in the FIFOs, its end is told afterwards.
 import { mkdir, rm } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { ContainerdError, isContainerdError } from '@pouch/containerd';
+import { ContainerdError, isContainerdError, type TaskExit } from '@pouch/containerd';
 import { execSubject, type HostPipes } from '@pouch/contracts';
 import type { Container, ExecId } from '@pouch/domain';
 import { messageOf, OperatingError } from '@pouch/process';
@@ -90,13 +90,13 @@ export class Execs {
   }
 }
 
-/** Waits for the end of an exec, reports it and takes it away in containerd. */
-async function endOf(rooms: Rooms, containerId: string, execId: string): Promise<{ exitCode: number; told: Promise<number | null> }> {
+/** Waits for the end of an exec, reports it and takes it away in containerd. `waiting`: the wait for it, where it has begun. */
+async function endOf(rooms: Rooms, containerId: string, execId: string, waiting?: Promise<TaskExit>): Promise<{ exitCode: number; told: Promise<number | null> }> {
   const { containerd, outbox, store, config } = rooms;
   let exitCode = unseenExit;
   let error: string | null = null;
   try {
-    ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
+    ({ exitStatus: exitCode } = await (waiting ?? containerd.tasks.wait(containerId, { execId })));
   } catch (cause) {
     // The agent ends, not the exec: its next life waits for it.
     if (rooms.stopping.active) throw cause;
@@ -157,6 +157,7 @@ class LiveExec {
     const { containerId, execId, spec, consoleSize } = this.#params;
     const { containerd, logger, outbox, config, specs } = this.#rooms;
     const subject = execSubject(config.hostId, execId as ExecId);
+    const unstarted = new AbortController();
     try {
       this.#rooms.store.saveExec({ execId, containerId });
       const { stdin, stdout, stderr } = this.#paths;
@@ -164,18 +165,23 @@ class LiveExec {
       // A user that the container does not have is told as a command that it does not have: Docker's clients expect both in the stream.
       const process = await specs.process(this.#container, spec, consoleSize);
       await containerd.tasks.exec({ containerId, execId, process, ...stdio });
+      // Before the start, so that the end of a short one is not asked for but comes.
+      const waiting = containerd.tasks.wait(containerId, { execId, signal: unstarted.signal });
+      waiting.catch(() => undefined); // looked at once it has started
       const { pid } = await containerd.tasks.startExec(containerId, execId);
       const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecStarted', pid } });
       logger.info({ containerId, execId, pid }, 'exec started');
       void outbox.seqUnlessAway(told).then((seq) => this.#started.resolve({ exitCode: null, seq }));
       this.#stdout?.release();
       this.#stderr?.release();
-      return await this.#carry(client, signal);
+      return await this.#carry(waiting, client, signal);
     } catch (error) {
+      unstarted.abort();
       if (this.#rooms.stopping.active) throw error;
       return await this.#failed(error, subject, client, signal);
     } finally {
-      await this.dispose();
+      // Nobody need wait for it; what a dying agent leaves goes with the container.
+      this.dispose().catch((error: unknown) => logger.warn({ containerId, execId, err: error }, 'FIFOs of an exec could not be removed'));
     }
   }
 
@@ -189,7 +195,7 @@ class LiveExec {
     return this.#params.spec.attach.stdin && !this.#params.detach;
   }
 
-  async #carry(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
+  async #carry(waiting: Promise<TaskExit>, client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
     const { containerId, execId, spec, consoleSize, detach } = this.#params;
     const { containerd, logger } = this.#rooms;
     const over = new AbortController();
@@ -202,7 +208,7 @@ class LiveExec {
       this.#carryOutput(this.#stdout, 'stdout', spec.attach.stdout && !detach, client, signal),
       this.#carryOutput(this.#stderr, 'stderr', spec.attach.stderr && !detach, client, signal),
     ];
-    const { exitCode, told } = await endOf(this.#rooms, containerId, execId);
+    const { exitCode, told } = await endOf(this.#rooms, containerId, execId, waiting);
     over.abort();
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([Promise.all(outputs), new Promise((resolve) => { timer = setTimeout(resolve, drainMs); })]);
