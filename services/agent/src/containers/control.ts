@@ -2,7 +2,9 @@
 import { ContainerdError, isContainerdError } from '@pouch/containerd';
 import type { Container } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
+import { requestOf } from '../reconcile/plan.ts';
 import type { Rooms } from '../rooms.ts';
+import type { Observed } from '../tasks/observed.ts';
 import { isPassing } from './failures.ts';
 import { signalNumber } from './signals.ts';
 
@@ -33,34 +35,46 @@ export async function signal(rooms: Rooms, container: Container, { signal: name,
     } catch (error) {
       if (isPassing(error) && (name === 'SIGKILL' || done === null)) throw error;
       // Not found: it has just ended by itself, which the exit will tell.
-      if (!isContainerdError(error, 'not-found')) return failed(rooms, id, attemptId, `cannot kill container: ${id}`, error);
+      if (!isContainerdError(error, 'not-found')) return failed(rooms, id, requestOf(attemptId), `cannot kill container: ${id}`, error);
     }
   }
+  // An agent that died may have paused it without telling.
+  if (wakes && (container.status === 'paused' || rooms.tasks.get(id)?.status === 'paused')) await unpause(rooms, container, { commandId: null });
   if (done === null) attempts.note(id, attemptId, rooms.now());
-  if (wakes && container.status === 'paused') await unpause(rooms, container, { commandId: null });
   if (done !== null) void report(id, { type: 'ReportSignalled', commandId: done, signal: name });
 }
 
 export async function pause(rooms: Rooms, { id }: Container, { commandId }: { readonly commandId: string }): Promise<void> {
   try {
     await rooms.containerd.tasks.pause(id);
-    rooms.tasks.update(id, { status: 'paused' });
-    void rooms.report(id, { type: 'ReportPaused', commandId });
   } catch (error) {
     if (isPassing(error)) throw error;
-    failed(rooms, id, commandId, `cannot pause container ${id}`, error);
+    if (!(await is(rooms, id, 'paused'))) return failed(rooms, id, commandId, `cannot pause container ${id}`, error);
   }
+  rooms.tasks.update(id, { status: 'paused' });
+  void rooms.report(id, { type: 'ReportPaused', commandId });
 }
 
+/** `commandId` null: so that a signal reaches it. */
 export async function unpause(rooms: Rooms, { id }: Container, { commandId }: { readonly commandId: string | null }): Promise<void> {
   try {
     await rooms.containerd.tasks.resume(id);
-    rooms.tasks.update(id, { status: 'running' });
-    void rooms.report(id, { type: 'ReportUnpaused', commandId });
   } catch (error) {
     if (isPassing(error)) throw error;
-    if (commandId !== null) failed(rooms, id, commandId, `cannot resume container ${id}`, error);
+    if (commandId === null && isContainerdError(error, 'not-found')) return; // the signal has ended it
+    if (!(await is(rooms, id, 'running'))) {
+      if (commandId === null) throw error;
+      return failed(rooms, id, commandId, `cannot resume container ${id}`, error);
+    }
   }
+  rooms.tasks.update(id, { status: 'running' });
+  void rooms.report(id, { type: 'ReportUnpaused', commandId });
+}
+
+/** Whether a container is already as it was to become: by an earlier try whose outcome was not seen, or whose agent died before it told. */
+async function is({ tasks }: Rooms, id: string, status: Observed['status']): Promise<boolean> {
+  await tasks.refresh(id);
+  return tasks.get(id)?.status === status;
 }
 
 function failed({ report, logger }: Rooms, id: string, commandId: string, what: string, error: unknown): void {

@@ -50,6 +50,9 @@ const act = (step: Step): Plan => ({ step, wakeAtMs: null });
 /** Attempt id of the SIGKILL that follows a stop's grace period. */
 export const escalationOf = (commandId: string): string => `${commandId}:kill`;
 
+/** The request that an attempt was made for. */
+export const requestOf = (attemptId: string): string => attemptId.replace(/:kill$/, '');
+
 /** The start that a restart policy makes after the run `endedStartId`: the same name however often it is asked, so it happens once. */
 export function policyStartId(containerId: string, endedStartId: string): string {
   return `policy-${createHash('sha256').update(`${containerId}:${endedStartId}`).digest('hex').slice(0, 32)}`;

@@ -1,0 +1,69 @@
+// What is asked of containers at odd moments: half-told pauses, starts and kills between two restarts, slow clients.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { containerdMissing } from '../../fixtures/containerd.ts';
+import { busyboxMissing } from '../../fixtures/images.ts';
+import { startFixture, type Fixture } from './fixture.ts';
+
+const skip = containerdMissing() || busyboxMissing();
+const options = { skip, timeout: 240_000 };
+let fixture: Fixture;
+
+before(async () => {
+  if (skip !== false) return;
+  fixture = await startFixture();
+  await fixture.startAgent();
+});
+after(async () => { if (skip === false) await fixture.stop(); });
+
+test('a pause and an unpause that were done but not told when the agent died are told, not refused', options, async () => {
+  const id = await fixture.created();
+  await fixture.request(id, { kind: 'start' });
+  await fixture.untilStatus(id, 'running');
+  await fixture.stopAgent();
+  await fixture.request(id, { kind: 'pause' });
+  await fixture.containerd.client.tasks.pause(id);
+  await fixture.startAgent();
+  assert.deepEqual((await fixture.until(id, ({ requests }) => requests.length === 0)).failures, []);
+  await fixture.untilStatus(id, 'paused');
+  await fixture.stopAgent();
+  await fixture.request(id, { kind: 'unpause' });
+  await fixture.containerd.client.tasks.resume(id);
+  await fixture.startAgent();
+  assert.deepEqual((await fixture.until(id, ({ requests }) => requests.length === 0)).failures, []);
+  await fixture.untilStatus(id, 'running');
+});
+
+test('a container that is paused without the log knowing can be stopped and removed', options, async () => {
+  const [stopped, removed] = await Promise.all([fixture.created(), fixture.created()]);
+  for (const id of [stopped, removed]) {
+    await fixture.request(id, { kind: 'start' });
+    await fixture.untilStatus(id, 'running');
+  }
+  await fixture.stopAgent();
+  for (const id of [stopped, removed]) await fixture.containerd.client.tasks.pause(id);
+  await fixture.startAgent();
+  await fixture.request(stopped, { kind: 'stop', signal: 'SIGTERM', timeoutSeconds: 1 });
+  await fixture.request(removed, { kind: 'remove', force: true });
+  await fixture.untilStatus(stopped, 'exited');
+  await fixture.untilStatus(removed, 'removed');
+});
+
+test('between two restarts: a start by hand that fails is answered, a kill ends the restarting', options, async () => {
+  const owner = await fixture.created();
+  const different = { network: { mode: 'container', containerId: owner }, cmd: ['sleep', '1'], restartPolicy: { name: 'always', maximumRetryCount: 0 } } as const;
+  const guests = await Promise.all([fixture.created(different), fixture.created(different)]);
+  await fixture.request(owner, { kind: 'start' });
+  await fixture.untilStatus(owner, 'running');
+  for (const id of guests) await fixture.request(id, { kind: 'start' });
+  for (const id of guests) await fixture.untilStatus(id, 'running');
+  await fixture.request(owner, { kind: 'kill', signal: 'SIGKILL' });
+  await fixture.untilStatus(owner, 'exited');
+  const [started, killed] = guests;
+  for (const id of guests) await fixture.until(id, (container) => container.status === 'restarting' && container.backoffStep > 2);
+  const startId = await fixture.request(started, { kind: 'start' });
+  const { failures, requests } = await fixture.until(started, (container) => container.failures.length > 0);
+  assert.deepEqual([failures.map(({ commandId }) => commandId), requests], [[startId], []]);
+  await fixture.request(killed, { kind: 'kill', signal: 'SIGKILL' });
+  assert.deepEqual((await fixture.untilStatus(killed, 'exited')).requests, []);
+});
