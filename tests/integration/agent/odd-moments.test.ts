@@ -1,9 +1,11 @@
 // What is asked of containers at odd moments: half-told pauses, starts and kills between two restarts, slow clients.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { containerdMissing } from '../../fixtures/containerd.ts';
 import { busyboxMissing } from '../../fixtures/images.ts';
-import { startFixture, type Fixture } from './fixture.ts';
+import { eventually, host, startFixture, unframe, type Fixture } from './fixture.ts';
 
 const skip = containerdMissing() || busyboxMissing();
 const options = { skip, timeout: 240_000 };
@@ -66,4 +68,21 @@ test('between two restarts: a start by hand that fails is answered, a kill ends 
   assert.deepEqual([failures.map(({ commandId }) => commandId), requests], [[startId], []]);
   await fixture.request(killed, { kind: 'kill', signal: 'SIGKILL' });
   assert.deepEqual((await fixture.untilStatus(killed, 'exited')).requests, []);
+});
+
+test('an exec whose client reads slowly loses none of its output; children that outlive it are not waited for', options, async () => {
+  const id = await fixture.created();
+  await fixture.request(id, { kind: 'start' });
+  await fixture.untilStatus(id, 'running');
+  // More than the windows on the way hold, less than would keep the process from ending.
+  const bytes = 400 * 1024;
+  const slow = await fixture.execOf(id, { args: ['sh', '-c', `head -c ${bytes} /dev/zero; echo end >&2`] });
+  const pipe = await fixture.client.open(host, 'exec.start', slow);
+  pipe.end();
+  await eventually(async () => (await fixture.exec(slow.execId))?.status === 'exited', 'the process has ended');
+  await delay(3_500);
+  const { stdout, stderr } = unframe(await buffer(pipe));
+  assert.deepEqual([stdout.length, stderr], [bytes, 'end\n']);
+  const outlived = await fixture.converse('exec.start', await fixture.execOf(id, { args: ['sh', '-c', 'sleep 300 & echo started'] }));
+  assert.deepEqual([outlived.stdout, outlived.trailer.exitCode], ['started\n', 0]);
 });

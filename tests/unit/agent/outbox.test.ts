@@ -156,3 +156,19 @@ test('a report that the log refuses for ever is given up', async (t) => {
   assert.ok(tries > 1);
   assert.equal(outbox.size, 0);
 });
+
+test('a report that is given up while the log was away does not keep the others waiting for ever', async (t) => {
+  let away = true;
+  const other = containerSubject(aHostId, 'f'.repeat(64) as typeof aContainerId);
+  const { outbox } = fixture(t, async (batch) => {
+    if (away) throw new OperatingError('log-unavailable', 'away', { retryable: true });
+    if (batch.subject === subject) throw new OperatingError('too-large', 'never');
+    return 7;
+  });
+  const refused = outbox.add({ kind: 'container', subject, command: oom });
+  assert.equal(await outbox.seqUnlessAway(refused), 0);
+  const told = outbox.add({ kind: 'container', subject: other, command: oom });
+  away = false;
+  assert.deepEqual(await Promise.all([refused, told]), [null, 7]);
+  assert.equal(outbox.away, false);
+});

@@ -20,6 +20,7 @@ type ExecTrailer = HostPipes['exec.start']['trailer'];
 const maxLiveExecs = 1_024;
 /** Docker's: output of children that outlive the exec's process is not waited for longer. */
 const drainMs = 2_000;
+const drainLookMs = 100;
 /** Exit code of a process whose end nobody saw. */
 const unseenExit = 255;
 
@@ -130,6 +131,8 @@ class LiveExec {
   readonly #started = Promise.withResolvers<ExecTrailer>();
   #stdout: FifoReader | null = null;
   #stderr: FifoReader | null = null;
+  /** Writes that wait for the client. */
+  #writing = 0;
 
   constructor(rooms: Rooms, params: ExecParams, container: Container) {
     this.#rooms = rooms;
@@ -210,12 +213,21 @@ class LiveExec {
     ];
     const { exitCode, told } = await endOf(this.#rooms, containerId, execId, waiting);
     over.abort();
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([Promise.all(outputs), new Promise((resolve) => { timer = setTimeout(resolve, drainMs); })]);
-    clearTimeout(timer);
+    await this.#drained(Promise.all(outputs));
     await input;
     logger.info({ containerId, execId, exitCode }, 'exec exited');
     return { exitCode, seq: await this.#rooms.outbox.seqUnlessAway(told) };
+  }
+
+  /** Resolves when all output has been read, or children of the ended process have held it open for too long. Time that a slow client takes does not count. */
+  async #drained(outputs: Promise<unknown>): Promise<void> {
+    let done = false;
+    const all = outputs.then(() => { done = true; });
+    for (let waitedMs = 0; !done && waitedMs < drainMs; waitedMs += this.#writing === 0 ? drainLookMs : 0) {
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([all, new Promise((resolve) => { timer = setTimeout(resolve, drainLookMs); })]);
+      clearTimeout(timer);
+    }
   }
 
   /** Copies to the client while it is there, into nothing afterwards, until the FIFO ends. */
@@ -226,9 +238,12 @@ class LiveExec {
       for await (const chunk of reader.socket as AsyncIterable<Buffer>) {
         if (!listening || signal.aborted) continue;
         try {
+          this.#writing++;
           await write(client, frame(stream, chunk, this.#params.spec.tty), signal);
         } catch {
           listening = false; // the client has gone; the process has not
+        } finally {
+          this.#writing--;
         }
       }
     } catch (error) {

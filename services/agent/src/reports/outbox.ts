@@ -216,6 +216,8 @@ export class Outbox {
       for (const queue of some) this.#drain(queue);
       await Promise.all(some.map(({ draining }) => draining ?? Promise.resolve()));
     }
+    // Reports that the log refused were given up: that tells nothing about the others, which must not wait for ever.
+    if (this.#away) this.#wait();
   }
 
   /** Makes room for one more: takes out the oldest run that began and ended while the log was away, else the oldest report. */
