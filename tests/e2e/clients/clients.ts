@@ -22,7 +22,7 @@ export type Running = {
 export type Call = { readonly input?: string | Buffer; readonly env?: Readonly<Record<string, string>> };
 
 const limitMs = 60_000;
-const pouchProgram = join(repositoryDir, 'packages', 'cli', 'bin', 'pouch');
+export const pouchProgram = join(repositoryDir, 'packages', 'cli', 'bin', 'pouch');
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const isInstalled = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
