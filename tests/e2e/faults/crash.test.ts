@@ -16,7 +16,7 @@ import { backAgain, containerdOf, killNow, pidsOf, troubleOf } from './under-tes
 
 const skip = clusterUnavailable() ?? false;
 const clients = 6;
-const randomKills = 14;
+const randomKills = Number(process.env['POUCH_TEST_KILLS'] ?? 14);
 
 let cluster: TestCluster;
 let book: string;
