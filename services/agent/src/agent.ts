@@ -16,7 +16,7 @@ import { Rootfs } from './containers/rootfs.ts';
 import { SpecMaker } from './containers/spec-maker.ts';
 import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
-import { hostFacts } from './host-facts.ts';
+import { bootedAtMs, hostFacts } from './host-facts.ts';
 import { createImages } from './images/index.ts';
 import { createNetwork } from './network/index.ts';
 import { Attempts } from './reconcile/attempts.ts';
@@ -115,7 +115,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const rootfs = new Rootfs(containerd);
   const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, network });
   const rooms: Rooms = {
-    config, logger, now, capacity: facts.capacity, containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
+    config, logger, now, capacity: facts.capacity, bootedAtMs: bootedAtMs(), containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
     specs, rootfs, images, network, shutdown: { active: false }, stopping: { active: false }, report,
   };
   const reconciler = new Reconciler(rooms);

@@ -31,6 +31,11 @@ export async function hostFacts(config: AgentConfig, containerd: Containerd): Pr
   };
 }
 
+/** When the kernel began, in ms since 1970, as exact as a second; 0 where it does not say. */
+export function bootedAtMs(): number {
+  return 1_000 * Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? 0);
+}
+
 export function architecture(): 'amd64' | 'arm64' {
   return arch() === 'arm64' ? 'arm64' : 'amd64';
 }

@@ -65,6 +65,8 @@ export interface Rooms {
   readonly logger: Logger;
   readonly now: () => number;
   readonly capacity: Capacity;
+  /** When the host was booted, in ms since 1970. */
+  readonly bootedAtMs: number;
   readonly containerd: Containerd;
   readonly sys: SysHelper;
   readonly store: Store;

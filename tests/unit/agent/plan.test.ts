@@ -20,7 +20,7 @@ function given(...events: ContainerEvent[]): Container {
 }
 
 function planned(container: Container, different: Partial<Circumstances> = {}): Plan {
-  return plan(container, { observed: null, attempts: new Map(), nowMs: 1_000, shuttingDown: false, tasksKnown: true, ...different });
+  return plan(container, { observed: null, attempts: new Map(), nowMs: 1_000, shuttingDown: false, tasksKnown: true, bootedAtMs: 0, ...different });
 }
 
 function step(container: Container, different: Partial<Circumstances> = {}): object | null {
@@ -112,6 +112,24 @@ test('a start by policy has the same id after a crash, so that it is adopted', (
 
 test('a stop during a restart\'s delay cancels it', () => {
   assert.deepEqual(step(given(created, started(), exited('s1', 2_000), asked('st', stop()))), { type: 'cancel-restart' });
+});
+
+test('with the host comes back what was to run always, and unless stopped what nobody stopped; once', () => {
+  const ended = (name: 'always' | 'unless-stopped' | 'on-failure', byHand: boolean, ...more: ContainerEvent[]): Container =>
+    fold('container', null, [
+      { ...assigned, spec: aSpec({ restartPolicy: { name, maximumRetryCount: 0 } }) }, created, started(), ...(byHand ? [asked('st', stop())] : []), exited(), { type: 'ContainerStopped', commandIds: ['st'], atMs: 0 }, ...more,
+    ]) as Container;
+  const startId = policyStartId(aContainerId, 's1');
+  const booted = { bootedAtMs: 10 ** 9, nowMs: 10 ** 10 };
+  const comesBack = { type: 'start', startId, byPolicy: true };
+  assert.deepEqual(step(ended('always', true), booted), comesBack);
+  assert.deepEqual(step(ended('always', true), { ...booted, observed: { ...running, startId } }), { type: 'adopt', startId, byPolicy: true });
+  assert.deepEqual(step(ended('unless-stopped', false), booted), comesBack);
+  assert.equal(step(ended('unless-stopped', true), booted), null);
+  assert.equal(step(ended('on-failure', true), booted), null);
+  assert.equal(step(ended('always', true)), null);
+  const failed: ContainerEvent = { type: 'ContainerStartFailed', startId, exitCode: 128, code: 'conflict', message: 'no', atMs: 10 ** 9 + 1 };
+  assert.equal(step(ended('always', true, failed), booted), null);
 });
 
 test('a kill during a restart\'s delay cancels it where it ends a run for good', () => {

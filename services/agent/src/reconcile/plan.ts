@@ -42,6 +42,8 @@ export interface Circumstances {
   readonly shuttingDown: boolean;
   /** Tasks have been listed since containerd was last (re)connected, so that a task which is not there has vanished. */
   readonly tasksKnown: boolean;
+  /** When the host was booted, in ms since 1970. */
+  readonly bootedAtMs: number;
 }
 
 const nothing: Plan = { step: null, wakeAtMs: null };
@@ -73,7 +75,7 @@ export function plan(container: Container, around: Circumstances): Plan {
     case 'created':
     case 'exited':
     case 'restarting':
-      return around.observed === null ? planIdle(container, around) : planLeftover(container, around.observed);
+      return around.observed === null ? planIdle(container, around) : planLeftover(container, around.observed, around);
   }
 }
 
@@ -133,18 +135,28 @@ function planStop(commandId: string, { signal, timeoutSeconds }: { signal: strin
 }
 
 /** A task beside a container that the log says is not running: a start that nobody told of yet, or what is left of one that was told. */
-function planLeftover(container: Idle, { startId }: Observed): Plan {
+function planLeftover(container: Idle, { startId }: Observed, around: Circumstances): Plan {
   if (container.requests.some((request) => request.commandId === startId)) return act({ type: 'adopt', startId, byPolicy: false });
-  if (container.status === 'restarting' && startId === policyStartId(container.id, container.lastExit.startId)) return act({ type: 'adopt', startId, byPolicy: true });
+  if ((container.status === 'restarting' || comesBackWithHost(container, around)) && startId === policyStartId(container.id, container.lastExit.startId)) return act({ type: 'adopt', startId, byPolicy: true });
   return act({ type: 'discard' });
 }
 
-function planIdle(container: Idle, { nowMs, shuttingDown }: Circumstances): Plan {
+/** Docker's difference between `always` and `unless-stopped`: who was stopped by hand stays so only with the latter once the host has been booted again. */
+function comesBackWithHost(container: Idle, { bootedAtMs }: Circumstances): container is Extract<Idle, { status: 'exited' }> {
+  if (container.status !== 'exited' || container.lastExit.finishedAtMs >= bootedAtMs) return false;
+  const { name } = container.spec.restartPolicy;
+  return name === 'always' || (name === 'unless-stopped' && !container.manuallyStopped);
+}
+
+function planIdle(container: Idle, around: Circumstances): Plan {
+  const { nowMs, shuttingDown } = around;
   const forced = container.requests.some(({ action }) => action.kind === 'remove' && action.force);
   if (forced) return act({ type: 'remove' });
   const first = container.requests[0];
   if (first !== undefined) return planIdleRequest(container, first, shuttingDown);
-  if (container.status !== 'restarting' || shuttingDown) return nothing;
+  if (shuttingDown) return nothing;
+  if (comesBackWithHost(container, around)) return act({ type: 'start', startId: policyStartId(container.id, container.lastExit.startId), byPolicy: true });
+  if (container.status !== 'restarting') return nothing;
   if (nowMs < container.restartAtMs) return { step: null, wakeAtMs: container.restartAtMs };
   return act({ type: 'start', startId: policyStartId(container.id, container.lastExit.startId), byPolicy: true });
 }
