@@ -43,6 +43,10 @@ describe('docker run', { skip, concurrency: 3 }, () => {
     const missing = await on.tryDocker(['run', '--rm', '--name', 'not-there', 'busybox', 'nosuch']);
     assert.equal(missing.code, 127);
     assert.match(missing.stderr, /docker: Error response from daemon: .*exec: "nosuch": executable file not found in \$PATH/);
+    const plain = await on.tryDocker(['run', '--name', 'typo', '--network', 'none', 'busybox', 'nosuch']);
+    assert.deepEqual([plain.code, plain.stdout], [127, '']);
+    assert.match(plain.stderr, /^docker: Error response from daemon: failed to create task/, 'nothing but that: no words of the runtime, no error of wait');
+    await on.d('rm', 'typo');
     assert.equal((await on.tryDocker(['run', '--rm', 'busybox', '/etc/passwd'])).code, 126);
     assert.equal(await on.d('ps', '-aq', '-f', 'name=not-there'), '');
   });

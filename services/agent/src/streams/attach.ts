@@ -18,6 +18,7 @@ type AttachParams = HostPipes['container.attach']['params'];
 const writerGraceMs = 2_000;
 const stdinOpenTries = 1_200;
 const stdinOpenMs = 50;
+const startLookMs = 5;
 
 /** Returns when the run has ended and all of its output is written, or when the client has gone (`signal`). */
 export async function attach(rooms: Rooms, params: AttachParams, client: ServerPipe, signal: AbortSignal): Promise<void> {
@@ -50,7 +51,8 @@ async function carryOutput(params: AttachParams, log: { dir: string; position: n
   for await (const records of follow({ dir: log.dir, position: log.position, signal, over })) {
     for (const record of records) {
       run.see(record);
-      if ((record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr)) await write(client, frame(record.kind, record.data, log.raw), signal);
+      const wanted = (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);
+      if (wanted && (await run.isUp(signal))) await write(client, frame(record.kind, record.data, log.raw), signal);
       if (params.stream && run.ended) return;
     }
   }
@@ -69,6 +71,8 @@ class AttachedRun {
   readonly #id: string;
   #startId: string | null;
   #quietSinceMs: number | null = null;
+  /** Its beginning was read, and not yet whether it came up. */
+  #unsure = false;
   #begun = Promise.withResolvers<string>();
   /** Its end stands in the log, after its last byte. */
   ended = false;
@@ -91,7 +95,28 @@ class AttachedRun {
       this.#startId = record.startId;
       this.#begun.resolve(record.startId);
     }
+    if (record.kind === 'start' && record.startId === this.#startId) this.#unsure = true;
     if (record.kind === 'end' && record.startId === this.#startId) this.ended = true;
+  }
+
+  /**
+   * Whether what follows the run's beginning is the container's output: a runtime that cannot start a container writes its own complaint
+   * there, which is told to whoever asked for the start. Waits while the start is under way.
+   */
+  async isUp(signal: AbortSignal): Promise<boolean> {
+    const { starts, tasks, book } = this.#rooms;
+    for (; this.#unsure && !signal.aborted; await delay(startLookMs)) {
+      const task = tasks.get(this.#id);
+      if (task?.startId === this.#startId && task.status !== 'created') this.#unsure = false;
+      else if (starts.of(this.#id) !== this.#startId) {
+        const local = book.local(this.#id);
+        const exit = local !== null && 'lastExit' in local && local.lastExit?.startId === this.#startId ? local.lastExit : null;
+        // A start that failed took no time.
+        if (exit !== null && exit.error !== null && exit.startedAtMs === exit.finishedAtMs) return false;
+        this.#unsure = false;
+      }
+    }
+    return true;
   }
 
   /** Asked when there is nothing to read: whether nothing can come any more, though no end stands in the log (its writer was killed, or it never started). */
