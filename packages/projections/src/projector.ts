@@ -55,6 +55,7 @@ export class Projector {
   readonly #keys = new Map<string, number>();
   readonly #statements: ReturnType<typeof prepare>;
   #nextKey: number;
+  #hurrying = false;
   #checkpoint: Checkpoint | null;
 
   /** Opens or makes `file`. Throws ProjectionFileError when it was made by another version or is damaged: remove it and build again. */
@@ -78,6 +79,20 @@ export class Projector {
   /** For pruning, which belongs to the same writer. */
   get orm(): Orm {
     return this.#orm;
+  }
+
+  /** Applies without waiting for the disk until `settle`: for a file that nobody relies on before, since a power cut may break it. */
+  hurry(): void {
+    this.#hurrying = true;
+    this.#orm.$client.pragma('synchronous = OFF');
+  }
+
+  /** Ends a hurry: everything applied is on the disk when it returns. */
+  settle(): void {
+    if (!this.#hurrying) return;
+    this.#hurrying = false;
+    this.#orm.$client.pragma('synchronous = NORMAL');
+    this.#orm.$client.pragma('wal_checkpoint(TRUNCATE)');
   }
 
   /** Binds a new file to a stream, by its identity. Nothing is applied before. */

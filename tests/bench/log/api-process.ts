@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { environment, repositoryDir } from '../../../scripts/config.ts';
+import { environment, projectDir, repositoryDir } from '../../../scripts/config.ts';
 import { DockerClient } from '../docker-client.ts';
 import type { Session } from '../session.ts';
 
@@ -19,9 +19,9 @@ export async function startApi(session: Session, natsUrl: string, seq: number): 
   const directory = await session.directory('api');
   const socket = join(directory, 's.sock');
   const log = openSync(join(directory, 'api.log'), 'a');
-  const child = spawn(process.execPath, [join(repositoryDir, 'services', 'api', 'src', 'main.ts')], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=16', join(repositoryDir, 'services', 'api', 'src', 'main.ts')], {
     stdio: ['ignore', log, log],
-    env: { PATH: environment.path.join(':'), NODE_ENV: 'production', POUCH_NATS_URL: natsUrl, POUCH_DATA_DIR: join(directory, 'd'), POUCH_SOCKET: socket },
+    env: { PATH: environment.path.join(':'), NODE_ENV: 'production', NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'), POUCH_NATS_URL: natsUrl, POUCH_DATA_DIR: join(directory, 'd'), POUCH_SOCKET: socket },
   });
   closeSync(log);
   const onExit = (): void => { child.kill('SIGKILL'); };

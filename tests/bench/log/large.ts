@@ -1,15 +1,14 @@
 // A large cluster's log: how fast the projection is built again from it, and how fast its containers are listed.
-import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { toMessage, type Message } from '@pouch/contracts';
+import { toMessage, type Message, type RebuildProgress } from '@pouch/contracts';
 import { openEventLog } from '@pouch/eventlog';
 import { createLogger } from '@pouch/process';
-import { Projection } from '../../../services/api/src/projection/projection.ts';
 import { startNats } from '../../fixtures/nats.ts';
 import { median, round2, summary } from '../figures.ts';
 import { memoryOf } from '../memory.ts';
 import type { Session } from '../session.ts';
-import { startApi } from './api-process.ts';
+import { startApi, type ApiProcess } from './api-process.ts';
 import { fill, syntheticLog } from './synthetic.ts';
 
 const containers = 20_000;
@@ -28,39 +27,29 @@ export async function large(session: Session, rounds: number): Promise<void> {
   const made = syntheticLog(containers);
   session.say(`filling a log with ${made.entries.length} messages of ${containers} containers`);
   await fill(log, made, atOnce);
-  await rebuilds(session, nats.url, rounds);
-  await listing(session, nats.url, made.seq);
+  const api = await startApi(session, nats.url, made.seq);
+  await listing(session, api);
+  await rebuilds(session, api, rounds);
 }
 
-async function rebuilds(session: Session, servers: string, rounds: number): Promise<void> {
-  const logger = createLogger({ service: 'bench', level: 'silent' });
-  const projection = Projection.open({ directory: join(await session.directory('projection'), 'p'), log: { servers }, retention: { maxAgeMs: null, maxMessages: null, endedMs: 3_600_000 }, logger });
-  let open = true;
-  const close = async (): Promise<void> => {
-    if (open) await projection.stop();
-    open = false;
-  };
-  session.undo('projection', close);
-  await projection.whenCurrent({ timeoutMs: longMs });
+/** In the api's own process, as `pouch cluster rebuild` asks for it; the old projection serves meanwhile. */
+async function rebuilds(session: Session, { client }: ApiProcess, rounds: number): Promise<void> {
   const rates: number[] = [];
   let messages = 0;
   for (let round = 0; round < rounds; round++) {
-    for await (const progress of projection.rebuild()) {
-      if (progress.state === 'failed') throw new Error(`the rebuild failed: ${progress.error}`);
-      if (progress.state !== 'done') continue;
-      rates.push(progress.messages / (progress.elapsedMs / 1_000));
-      messages = progress.messages;
-    }
+    const lines = (await text(await client.open('POST', '/cluster/rebuild'))).trim().split('\n');
+    const last = JSON.parse(lines.at(-1) ?? '') as RebuildProgress;
+    if (last.state !== 'done') throw new Error(`the rebuild failed: ${last.error}`);
+    rates.push(last.messages / (last.elapsedMs / 1_000));
+    messages = last.messages;
     session.say(`rebuilt: ${Math.round(rates.at(-1) ?? 0)} messages/s`);
     await delay(500); // the old file is being removed
   }
-  await close();
   const value = Math.round(median(rates));
   session.tell({ figure: 'rebuild with history', unit: '1/s', value, best: Math.round(Math.max(...rates)), messages, rounds, goal: goalPerSecond, met: value >= goalPerSecond });
 }
 
-async function listing(session: Session, natsUrl: string, seq: number): Promise<void> {
-  const api = await startApi(session, natsUrl, seq);
+async function listing(session: Session, api: ApiProcess): Promise<void> {
   const samples: number[] = [];
   let bytes = 0;
   for (let round = -2; round < lists; round++) {

@@ -12,6 +12,8 @@ export type FollowedLog = Pick<EventLog<Message>, 'identity' | 'messageIdAt' | '
 
 export interface FollowerOptions {
   readonly file: string;
+  /** Nobody relies on the file before it has caught up. */
+  readonly aside?: boolean;
   readonly retention: Retention;
   readonly log: FollowedLog;
   readonly clock: Clock;
@@ -37,6 +39,7 @@ export async function runFollower(options: FollowerOptions, signal: AbortSignal)
   let projector: Projector | null = null;
   try {
     projector = Projector.open(options.file);
+    if (options.aside === true) projector.hurry();
     await new Follower(projector, options).run(signal);
   } catch (error) {
     if (!isUnusable(error)) throw error;
@@ -187,7 +190,10 @@ class Follower {
     const seq = this.#projector.checkpoint?.seq ?? 0;
     const logSeq = Math.max(this.#logSeq, seq);
     const following = seq >= this.#logSeq;
-    if (following && !this.#following) this.#count();
+    if (following && !this.#following) {
+      this.#projector.settle();
+      this.#count();
+    }
     this.#following = following;
     this.#options.post({ type: following ? 'following' : 'catching-up', logSeq });
   }

@@ -153,7 +153,7 @@ export class Projection {
    */
   async *rebuild(): AsyncGenerator<RebuildProgress> {
     if (this.#rebuilding !== null) throw new RebuildRunningError();
-    const rebuild = new Rebuild(this.#startBuild(this.#files.create(), 0), Math.max(this.#logSeq ?? 0, this.seq));
+    const rebuild = new Rebuild(this.#startBuild(this.#files.create(), 0, true), Math.max(this.#logSeq ?? 0, this.seq));
     this.#rebuilding = rebuild;
     try {
       yield* rebuild.progress();
@@ -186,14 +186,15 @@ export class Projection {
     return this.#waitedFor;
   }
 
-  #startBuild(file: string, seq: number): Build {
-    const build: Build = { file, seq, thread: this.#startThread(file, () => build) };
+  /** `aside`: another build serves until this one has caught up. */
+  #startBuild(file: string, seq: number, aside = false): Build {
+    const build: Build = { file, seq, thread: this.#startThread(file, () => build, aside) };
     return build;
   }
 
-  #startThread(file: string, build: () => Build): ProjectorThread {
+  #startThread(file: string, build: () => Build, aside = false): ProjectorThread {
     const { log, retention, logger } = this.#options;
-    return new ProjectorThread({ file, log, retention, logLevel: logger.level as LogLevel }, {
+    return new ProjectorThread({ file, aside, log, retention, logLevel: logger.level as LogLevel }, {
       onMessage: (message) => this.#heard(build(), message),
       onDeath: (error) => this.#died(build(), error),
     });

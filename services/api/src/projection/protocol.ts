@@ -12,6 +12,8 @@ export interface ProjectorSettings {
   readonly log: LogAddress;
   readonly retention: Retention;
   readonly logLevel: LogLevel;
+  /** The file is not in use before it has caught up: until then it is written without waiting for the disk. */
+  readonly aside: boolean;
 }
 
 export type FromProjector =

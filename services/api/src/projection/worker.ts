@@ -8,14 +8,14 @@ import type { ProjectorSettings, ToProjector } from './protocol.ts';
 
 const port = parentPort;
 if (port === null) throw new TypeError('this is the code of a thread');
-const { file, retention, log: address, logLevel } = workerData as ProjectorSettings;
+const { file, retention, log: address, logLevel, aside } = workerData as ProjectorSettings;
 const stop = new AbortController();
 port.on('message', (message: ToProjector) => {
   if (message.type === 'stop') stop.abort();
 });
 const log = openEventLog<Message>({ ...address, name: 'pouch-api-projector', logger: createLogger({ service: 'api', level: logLevel }) });
 try {
-  await runFollower({ file, retention, log, clock: systemClock, post: (message) => port.postMessage(message) }, stop.signal);
+  await runFollower({ file, aside, retention, log, clock: systemClock, post: (message) => port.postMessage(message) }, stop.signal);
 } finally {
   await log.close();
   port.close();
