@@ -51,8 +51,8 @@ export interface NetworkRoom {
   /** Makes the namespace and takes the ports; `attach` goes on from there, while others can already make a task in it. */
   prepare(container: Container): Promise<void>;
   attach(container: Container): Promise<{ readonly netnsPath: string | null; readonly attachment: NetworkAttachment }>;
-  /** Nothing there is no error. */
-  detach(containerId: string): Promise<void>;
+  /** Nothing there is no error. `shared`: others run on in the namespace, so that its interface does not go by itself. */
+  detach(containerId: string, options?: { readonly shared: boolean }): Promise<void>;
   /** Address of the host on the bridge, for `host-gateway`; null before the bridge is there. */
   gateway(): string | null;
   /** Takes away what belongs to no container among `known`. */

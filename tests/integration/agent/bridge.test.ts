@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -62,6 +62,24 @@ test('a container on the bridge has an address, its name in hosts, and a publish
   }, 'the published port leads to it');
   await fixture.request(id, { kind: 'remove', force: true });
   await fixture.untilStatus(id, 'removed');
+  await fixture.stopAgent();
+});
+
+test('who joined the network of a container that has ended does not keep its address', options, async () => {
+  await fixture.startAgent();
+  const owner = await fixture.created({ network: { mode: 'bridge' } });
+  await fixture.request(owner, { kind: 'start' });
+  await fixture.untilStatus(owner, 'running');
+  const guest = await fixture.created({ network: { mode: 'container', containerId: owner } });
+  await fixture.request(guest, { kind: 'start' });
+  const { run: { pid } } = await fixture.untilStatus(guest, 'running');
+  const interfaces = (): string => readFileSync(`/proc/${pid}/net/dev`, 'utf8');
+  assert.match(interfaces(), /eth0/);
+  await fixture.request(owner, { kind: 'kill', signal: 'SIGKILL' });
+  await fixture.untilStatus(owner, 'exited');
+  await eventually(() => !interfaces().includes('eth0'), 'the interface is gone');
+  for (const id of [owner, guest]) await fixture.request(id, { kind: 'remove', force: true });
+  for (const id of [owner, guest]) await fixture.untilStatus(id, 'removed');
   await fixture.stopAgent();
 });
 

@@ -1,8 +1,10 @@
 // What is asked of containers at odd moments: half-told pauses, starts and kills between two restarts, slow clients.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Store } from '../../../services/agent/src/store/store.ts';
 import { containerdMissing } from '../../fixtures/containerd.ts';
 import { busyboxMissing } from '../../fixtures/images.ts';
 import { eventually, host, startFixture, unframe, type Fixture } from './fixture.ts';
@@ -85,4 +87,20 @@ test('an exec whose client reads slowly loses none of its output; children that 
   assert.deepEqual([stdout.length, stderr], [bytes, 'end\n']);
   const outlived = await fixture.converse('exec.start', await fixture.execOf(id, { args: ['sh', '-c', 'sleep 300 & echo started'] }));
   assert.deepEqual([outlived.stdout, outlived.trailer.exitCode], ['started\n', 0]);
+});
+
+test('an exec that was added but not started when the agent died is ended', options, async () => {
+  const id = await fixture.created();
+  await fixture.request(id, { kind: 'start' });
+  await fixture.untilStatus(id, 'running');
+  const { execId } = await fixture.execOf(id);
+  await fixture.stopAgent();
+  const store = new Store(join(fixture.directory, 'data', 'agent.db'));
+  store.saveExec({ execId, containerId: id });
+  store.close();
+  const { tasks } = fixture.containerd.client;
+  await tasks.exec({ containerId: id, execId, process: { args: ['true'], cwd: '/', env: [], user: { uid: 0, gid: 0 } } });
+  await fixture.startAgent();
+  await eventually(async () => (await fixture.exec(execId))?.status === 'exited', 'its end is told');
+  await assert.rejects(tasks.get(id, { execId }), { code: 'not-found' });
 });

@@ -7,9 +7,9 @@ import { gone } from './remove-gone.ts';
 const killWaitMs = 30_000;
 const killTries = 3;
 
-export async function remove(rooms: Rooms, { id, requests }: Container): Promise<void> {
-  // A start that was cut short can have left a task that no listing shows.
-  if (requests.some(({ action }) => action.kind === 'start' || action.kind === 'restart')) await removeTask(rooms, id);
+export async function remove(rooms: Rooms, { id, requests, status }: Container): Promise<void> {
+  // A start that was cut short, a person's or the restart policy's, can have left a task that no listing shows.
+  if (status === 'restarting' || requests.some(({ action }) => action.kind === 'start' || action.kind === 'restart')) await removeTask(rooms, id);
   await removeTraces(rooms, id);
   void rooms.report(id, { type: 'ReportRemoved' });
   rooms.logger.info({ containerId: id }, 'container removed');

@@ -73,7 +73,9 @@ export class Execs {
       reader?.release();
     }
     try {
+      await removeUnstarted(this.#rooms, containerId, execId);
       await endOf(this.#rooms, containerId, execId);
+      takeAway(this.#rooms, containerId, execId);
     } catch (error) {
       logger.warn({ containerId, execId, err: error }, 'the end of an exec could not be seen');
     } finally {
@@ -91,7 +93,17 @@ export class Execs {
   }
 }
 
-/** Waits for the end of an exec, reports it and takes it away in containerd. `waiting`: the wait for it, where it has begun. */
+/** Takes away an exec that was added but not started when the agent died: nobody will start it, and it would be waited for as long as its container runs. */
+async function removeUnstarted({ containerd }: Rooms, containerId: string, execId: string): Promise<void> {
+  try {
+    const { status } = await containerd.tasks.get(containerId, { execId });
+    if (status === 'CREATED') await containerd.tasks.deleteProcess(containerId, execId);
+  } catch (error) {
+    if (!isContainerdError(error)) throw error; // the wait that follows tells it
+  }
+}
+
+/** Waits for the end of an exec and reports it. `waiting`: the wait for it, where it has begun. */
 async function endOf(rooms: Rooms, containerId: string, execId: string, waiting?: Promise<TaskExit>): Promise<{ exitCode: number; told: Promise<number | null> }> {
   const { containerd, outbox, store, config } = rooms;
   let exitCode = unseenExit;
@@ -116,10 +128,14 @@ async function endOf(rooms: Rooms, containerId: string, execId: string, waiting?
   }
   const told = outbox.add({ kind: 'exec', subject: execSubject(config.hostId, execId as ExecId), command: { type: 'ReportExecExited', exitCode, error } });
   store.dropExec(execId);
-  containerd.tasks.deleteProcess(containerId, execId).catch((cause: unknown) => {
-    if (!isContainerdError(cause, 'not-found')) rooms.logger.warn({ containerId, execId, err: cause }, 'an ended exec could not be removed');
-  });
   return { exitCode, told };
+}
+
+/** Takes an ended exec away in containerd. Its shim then cuts, after 2 s, what it has not passed on yet: to be done when the output has been read. */
+function takeAway({ containerd, logger }: Rooms, containerId: string, execId: string): void {
+  containerd.tasks.deleteProcess(containerId, execId).catch((cause: unknown) => {
+    if (!isContainerdError(cause, 'not-found')) logger.warn({ containerId, execId, err: cause }, 'an ended exec could not be removed');
+  });
 }
 
 /** One exec that this agent started. */
@@ -214,6 +230,7 @@ class LiveExec {
     const { exitCode, told } = await endOf(this.#rooms, containerId, execId, waiting);
     over.abort();
     await this.#drained(Promise.all(outputs));
+    takeAway(this.#rooms, containerId, execId);
     await input;
     logger.info({ containerId, execId, exitCode }, 'exec exited');
     return { exitCode, seq: await this.#rooms.outbox.seqUnlessAway(told) };

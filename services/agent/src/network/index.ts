@@ -52,7 +52,7 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
     }
   };
 
-  const detach = async (id: string): Promise<void> => {
+  const detach = async (id: string, { shared } = { shared: false }): Promise<void> => {
     begun.delete(id);
     const record = await attachments.read(id);
     if (record === null) return;
@@ -60,7 +60,7 @@ export function createNetwork({ config, sys, logger }: NetworkDeps): NetworkRoom
     // The namespace may be gone (a reboot, a crash): addresses and rules are given back all the same.
     if (record.ports.length > 0) await undo(id, 'portmap', () => cni.call({ command: 'DEL', containerId: id, netnsPath, config: portsConfig(record.ports) }));
     // With the namespace its interface goes; what is left for the plugins is to give the address back, which needs none of their processes where it is known.
-    const freed = record.attachment !== null && (await freeAddress(join(addresses, bridge), record.attachment.ipAddress, id));
+    const freed = !shared && record.attachment !== null && (await freeAddress(join(addresses, bridge), record.attachment.ipAddress, id));
     if (!freed) await undo(id, 'bridge', () => cni.call({ command: 'DEL', containerId: id, netnsPath, config: bridgeConfig }));
     await sys.deleteNetns(record.netnsPath);
     await attachments.remove(id);
