@@ -5,7 +5,7 @@
  *       stdout is fd 3, stderr fd 4, closing fd 5 tells the shim that we are ready; SIGTERM means "the container is over".
  *   pouch-log --fifo OUT ERR dir PATH start ID …                                 for containers whose stdio are FIFOs:
  *       goes into the background once the FIFOs are open and the start is in the log; exit code 0 says so. ERR can be "-".
- *       A FIFO that has had no writer for 30 s (wait-ms) counts as ended; with a writer it ends when the last one is gone.
+ *       A FIFO that has had no writer for 150 s (wait-ms) counts as ended; with a writer it ends when the last one is gone.
  *
  * Exactly one end record per start, after the last byte of output, so that a reader knows when it has everything. It never
  * stops reading because the log cannot be written (the container would stand still), and never ends for that reason.
@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_WRITER_MS 30000   /* unless told otherwise: a FIFO that nobody opened for writing by then counts as ended */
+#define FIRST_WRITER_MS 150000  /* unless told otherwise: a FIFO that nobody opened for writing by then counts as ended; a create may take 120 s */
 #define FINISH_MS 5000          /* after SIGTERM: the shim waits 10 s, and somebody else may hold the pipe and write on */
 #define START_ID_MAX 256u
 #define END_TRIES 10            /* × 100 ms: the end record is worth waiting for space */

@@ -237,3 +237,15 @@ test('SIGKILL and the stop signal end the restarting; other signals have nobody 
   assert.equal(after?.status, 'exited');
   assert.deepEqual(after?.requests, []);
 });
+
+test('on-failure counts restarts that came to nothing, and gives up', () => {
+  let events: readonly ContainerEvent[] = [assigned({ restartPolicy: { name: 'on-failure', maximumRetryCount: 3 } }), ...restarting.slice(1)];
+  const statuses = [1, 2, 3].map((n) => {
+    const decision = decideContainer(given(events).state, startFailed(`policy-${n}`), now);
+    assert.ok(decision.ok);
+    events = [...events, ...decision.events];
+    return given(events).state?.status;
+  });
+  assert.deepEqual(statuses, ['restarting', 'restarting', 'exited']);
+  assert.equal(given(events).state?.restartCount, 3);
+});

@@ -2,7 +2,7 @@
 // Pure: the instant comes in as `nowMs`, ids come in with the command.
 import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
-import { stopsByHand } from './evolve.ts';
+import { restartsUpTo, stopsByHand } from './evolve.ts';
 import { nextRestart } from './restart-policy.ts';
 import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Request, type Run } from './state.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -152,11 +152,11 @@ function decideExit(state: Container, exit: Exit, hostShutdown: boolean): Contai
   if (state.status === 'assigned') return accept();
   const told = state.status === 'running' || state.status === 'paused' ? state.run.startId !== exit.startId : state.lastExit?.startId === exit.startId;
   if (told) return accept(); // an exit of an earlier start
-  const { restartCount, backoffStep, manuallyStopped } = state;
+  const { backoffStep, manuallyStopped } = state;
   const restart = nextRestart(state.spec.restartPolicy, {
     exitCode: exit.exitCode,
     ranMs: exit.finishedAtMs - exit.startedAtMs,
-    restartCount,
+    restartCount: restartsUpTo(state),
     backoffStep,
     manuallyStopped,
     hostShutdown,

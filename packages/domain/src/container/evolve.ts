@@ -48,8 +48,8 @@ function evolveKnown(state: Container, event: Exclude<ContainerEvent, { type: 'C
       return state;
     case 'ContainerExited':
       return event.restart === null
-        ? { ...common(state), status: 'exited', lastExit: event.exit, backoffStep: 0 }
-        : { ...common(state), status: 'restarting', lastExit: event.exit, restartAtMs: event.restart.atMs, backoffStep: event.restart.backoffStep };
+        ? { ...common(state), status: 'exited', lastExit: event.exit, restartCount: restartsUpTo(state), backoffStep: 0 }
+        : { ...common(state), status: 'restarting', restartCount: restartsUpTo(state), lastExit: event.exit, restartAtMs: event.restart.atMs, backoffStep: event.restart.backoffStep };
     case 'ContainerRestartCancelled':
       return state.status === 'restarting' ? { ...common(state), status: 'exited', lastExit: state.lastExit } : state;
     case 'ContainerStopped':
@@ -69,6 +69,11 @@ function evolveKnown(state: Container, event: Exclude<ContainerEvent, { type: 'C
     default:
       return state;
   }
+}
+
+/** Restarts by policy when an exit is told. Between two runs, that exit is of a restart which came to nothing, and counts too: else `on-failure` would try for ever. */
+export function restartsUpTo(state: Container): number {
+  return state.status === 'restarting' ? state.restartCount + 1 : state.restartCount;
 }
 
 type CommonOf = Pick<Container, 'id' | 'hostId' | 'name' | 'spec' | 'createdAtMs' | 'requests' | 'failures' | 'restartCount' | 'backoffStep' | 'manuallyStopped'>;
