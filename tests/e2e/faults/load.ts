@@ -14,6 +14,10 @@ export type Entry = {
   readonly ending: Ending;
   /** The exit code that it must end with. */
   readonly exitCode: number;
+  /** The name that it was given later, where that was acknowledged. */
+  newName: string | null;
+  /** An exec was asked for and came to its end. */
+  exec: boolean;
   /** Set when the creation was acknowledged, or found to have been done. */
   id: string | null;
   /** Starts asked for, answered or not. */
@@ -44,12 +48,17 @@ export async function runClient(client: number, { socket, book, random, signal }
   for (let n = 0; !signal.aborted && n < 10_000; n++) {
     const ending = random.pick<Ending>(['by itself', 'by itself', 'stopped', 'killed']);
     const exitCode = ending === 'killed' ? 137 : ending === 'stopped' ? 3 : random.between(0, 99);
-    const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, id: null, starts: 0, started: 0, removed: false, abandoned: false };
+    const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, newName: null, exec: false, id: null, starts: 0, started: 0, removed: false, abandoned: false };
     entries.push(entry);
-    await new Life(socket, book, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3) });
+    await new Life(socket, book, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) });
   }
   return entries;
 }
+
+/** With which an exec ends. */
+const execCode = 5;
+
+type ExecState = { readonly Running: boolean; readonly ExitCode: number | null };
 
 /** What the script of a container says first to its file and to its output. */
 export const startLine = 'start';
@@ -78,15 +87,17 @@ class Life {
     this.#entry = entry;
   }
 
-  async live({ sleepMs, remove }: { sleepMs: number; remove: boolean }): Promise<void> {
+  async live({ sleepMs, remove, exec, rename }: { sleepMs: number; remove: boolean; exec: boolean; rename: boolean }): Promise<void> {
     if (!(await this.#create(sleepMs))) return;
     await this.#start();
     const { ending, name } = this.#entry;
     if (ending !== 'by itself') await eventually(`a line of ${name}`, () => begun(this.#book, name) > 0 || undefined, { withinMs: patienceMs });
+    if (ending !== 'by itself' && exec) await this.#exec();
     if (ending === 'stopped') await this.#end('stop?t=60');
     if (ending === 'killed') await this.#end('kill');
     await this.#wait();
     await this.#inspect();
+    if (rename) await this.#rename();
     if (remove) await this.#remove();
   }
 
@@ -152,6 +163,41 @@ class Life {
   async #inspect(): Promise<void> {
     const { State } = await readJson<{ State: { Status: string; ExitCode: number } }>(this.#socket, `/containers/${this.#id}/json`);
     if (State.Status !== 'exited' || State.ExitCode !== this.#entry.exitCode) throw new Error(`${this.#entry.name} should have exited with ${this.#entry.exitCode}: ${JSON.stringify(State)}`);
+  }
+
+  /** Runs once, whoever dies meanwhile, and its exit code is known. */
+  async #exec(): Promise<void> {
+    const { name } = this.#entry;
+    const Cmd = ['sh', '-c', `echo ${startLine} >> /book/${name}.exec; exit ${execCode}`];
+    const id = await eventually(`an exec of ${name} is created`, async () => {
+      const answer = await this.#try('POST', `/containers/${this.#id}/exec`, { Cmd });
+      if (answer !== null && answer.status !== 201 && answer.status !== 503) throw wrong('exec create', name, answer);
+      return answer?.status === 201 ? (JSON.parse(answer.text) as { Id: string }).Id : undefined;
+    }, { withinMs: patienceMs });
+    await this.#repeat('exec', async () => {
+      const before = await readJson<ExecState>(this.#socket, `/exec/${id}/json`);
+      if (before.ExitCode === execCode) return true;
+      if (before.ExitCode !== null) throw new Error(`the exec of ${name} should have exited with ${execCode}: ${JSON.stringify(before)}`);
+      if (before.Running) return undefined;
+      const answer = await this.#try('POST', `/exec/${id}/start`, { Detach: true });
+      // 409: an earlier try has started it.
+      if (answer !== null && ![200, 409, 503].includes(answer.status)) throw wrong('exec start', name, answer);
+      return undefined;
+    });
+    this.#entry.exec = true;
+  }
+
+  async #rename(): Promise<void> {
+    const { name } = this.#entry;
+    const newName = `${name}-renamed`;
+    await this.#repeat('rename', async () => {
+      const answer = await this.#try('POST', `/containers/${this.#id}/rename?name=${newName}`);
+      // 400: it is called so already, by an earlier try.
+      if (answer?.status === 204 || (answer?.status === 400 && /same name/.test(answer.text))) return true;
+      if (answer !== null && answer.status !== 503) throw wrong('rename', name, answer);
+      return undefined;
+    });
+    this.#entry.newName = newName;
   }
 
   async #remove(): Promise<void> {

@@ -9,9 +9,17 @@ export interface BridgeOptions {
   readonly beforeEnd?: () => Promise<void>;
 }
 
+/** How often a client that has ended its side is looked at. */
+const probeMs = 2_000;
+
 /** Joins them until the answer has ended or one side breaks; then both are closed. Never rejects. */
 export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }: BridgeOptions): Promise<void> {
   const closed = Promise.withResolvers<void>();
+  // Gone while the host was asked: its end has been told already, to nobody.
+  if (client.destroyed) {
+    pipe.destroy();
+    return;
+  }
   // The other side's error is told by its owner (the pipe's trailer) or concerns nobody (a client that has gone).
   pipe.on('error', () => pipe.destroy());
   client.on('error', () => client.destroy());
@@ -19,6 +27,7 @@ export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }:
     pipe.destroy();
     closed.resolve();
   });
+  noticeGoing(client);
   const over = async (): Promise<void> => {
     await beforeEnd?.();
     client.unpipe(pipe); // input that still comes has nowhere to go
@@ -33,4 +42,15 @@ export async function bridge(client: Duplex, pipe: Duplex, { input, beforeEnd }:
   }
   pipe.pipe(client, { end: false });
   await closed.promise;
+}
+
+/**
+ * A client that has only ended its input waits for output; one that has gone looks the same as long as there is no output. Writing nothing
+ * tells them apart on a unix socket: the kernel refuses it where the other end is closed.
+ */
+function noticeGoing(client: Duplex): void {
+  client.once('end', () => {
+    const timer = setInterval(() => { if (client.writable && client.writableLength === 0) client.write(Buffer.alloc(0)); }, probeMs);
+    client.once('close', () => clearInterval(timer));
+  });
 }
