@@ -1,8 +1,10 @@
 // The docker CLI on a cluster of its own: a container's life from create to removal, restart policies, wait, events, prune.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startTestCluster } from '../../fixtures/cluster.ts';
-import { Clients, eventually, unavailable, untilPrinted } from './clients.ts';
+import { begin, Clients, eventually, succeeded, unavailable, untilPrinted } from './clients.ts';
 
 const skip = unavailable('docker');
 /** Ends by SIGTERM at once; busybox's sleep as PID 1 would not. */
@@ -157,6 +159,26 @@ describe('the life of a container', { skip, concurrency: 3 }, () => {
   });
 });
 
+test('docker-compose: up, ps, logs, down', { skip: skip || unavailable('docker-compose') }, async () => {
+  const file = join(on.cluster.directory, 'compose.yml');
+  await writeFile(file, [
+    'version: "2.4"', 'services:',
+    '  stays:', '    image: busybox', '    command: sh -c "echo composed $$A; exec sleep 1000"', '    network_mode: none', '    environment: {A: b}', '    stop_grace_period: 0s',
+    '  ends:', '    image: busybox', '    command: echo ended', '    network_mode: bridge', '    depends_on: [stays]', '',
+  ].join('\n'));
+  const compose = async (...args: string[]): Promise<string> => {
+    const running = on.keep(begin('docker-compose', ['-H', `unix://${on.cluster.socket}`, '-p', 'composed', '-f', file, ...args], { COMPOSE_ANSI: 'never' }));
+    running.child.stdin?.end();
+    return succeeded(`docker-compose ${args.join(' ')}`, await running.ended);
+  };
+  await compose('up', '-d');
+  assert.equal(await on.d('ps', '-a', '-f', 'label=com.docker.compose.project=composed', '--format', '{{.Names}}').then((names) => names.split('\n').length), 2);
+  await eventually('both have written', async () => /composed b[^]*ended|ended[^]*composed b/.test(await compose('logs', '--no-color')));
+  assert.match(await compose('ps'), /stays[^\n]* Up /);
+  await compose('down', '-t', '0');
+  assert.equal(await on.d('ps', '-aq', '-f', 'label=com.docker.compose.project=composed'), '');
+});
+
 describe('events and prune', { skip }, () => {
   test('events: live, and from the past, in the order of a life', async () => {
     const since = String(Math.floor(Date.now() / 1_000) - 1);
@@ -172,7 +194,7 @@ describe('events and prune', { skip }, () => {
     const past = await on.d('events', '--since', since, '--until', String(Math.ceil(Date.now() / 1_000) + 1), '--filter', 'container=told', '--format', '{{.Type}} {{.Action}} {{.Actor.Attributes.image}}');
     const life = past.split('\n').map((line) => line.replace(/^container /, '').replace(/ busybox$/, '')).filter((action) => ['create', 'start', 'die', 'destroy'].includes(action));
     assert.deepEqual(life.slice(-4), ['create', 'start', 'die', 'destroy']);
-    const [event] = (await on.d('events', '--since', since, '--until', '0s', '--filter', 'event=die', '--filter', 'container=told', '--format', 'json')).split('\n').map((line) => JSON.parse(line) as { Actor: { Attributes: Record<string, string> }; scope: string; time: number; timeNano: number });
+    const [event] = (await on.d('events', '--since', since, '--until', '0s', '--filter', 'event=die', '--filter', 'container=told', '--format', '{{json .}}')).split('\n').map((line) => JSON.parse(line) as { Actor: { Attributes: Record<string, string> }; scope: string; time: number; timeNano: number });
     assert.deepEqual([event?.Actor.Attributes['exitCode'], event?.scope, event?.time], ['0', 'local', Math.floor((event?.timeNano ?? 0) / 1e9)]);
   });
 

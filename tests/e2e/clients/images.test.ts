@@ -44,7 +44,7 @@ describe('images', { skip }, () => {
   });
 
   test('docker.io goes to the mirror; pouch pulls, too, and says how far it is', async () => {
-    assert.equal(await on.d('run', '--rm', '--network', 'none', '--pull', 'always', '-q', 'tool'), 'mirrored');
+    assert.equal(await on.d('run', '--rm', '--network', 'none', '--pull', 'always', 'tool'), 'mirrored');
     await on.d('rmi', 'tool');
     const { code, stdout, stderr } = await on.tryPouch(['pull', 'tool']);
     assert.equal(code, 0, stderr);
