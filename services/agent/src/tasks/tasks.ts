@@ -72,8 +72,12 @@ export class Tasks {
 
   /** Asks containerd about one task, after a call whose outcome is not known. */
   async refresh(containerId: string): Promise<void> {
+    const before = this.#tasks.get(containerId);
     try {
       const observed = this.#fromTask(await this.#options.containerd.tasks.get(containerId));
+      // Its end came by an event while the answer, which is older, was under way.
+      const now = this.#tasks.get(containerId);
+      if (now !== before && now?.status === 'stopped' && now.startId === observed?.startId) return;
       if (observed !== null) this.set(containerId, observed);
     } catch (error) {
       if (!isContainerdError(error, 'not-found')) throw error;
