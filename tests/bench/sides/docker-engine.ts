@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { environment } from '../../../scripts/config.ts';
-import { unmountBelow } from '../../../scripts/cluster/leftovers.ts';
+import { removeCgroups, unmountBelow } from '../../../scripts/cluster/leftovers.ts';
 import { locateProgram } from '../../../scripts/cluster/programs.ts';
 import { DockerClient } from '../docker-client.ts';
 import type { Session } from '../session.ts';
@@ -41,6 +41,8 @@ export class DockerEngine {
     const directory = await session.directory('docker');
     session.undo('mounts of Docker Engine', () => unmountBelow([directory]));
 
+    const cgroupParent = `pouch-bench-${tag}`;
+    session.undo('control groups of Docker Engine', () => removeCgroups(cgroupParent));
     const namespace = `pouch-bench-${tag}`;
     await run(ip, ['netns', 'add', namespace]);
     session.undo('network namespace', async () => { await run(ip, ['netns', 'delete', namespace]); });
@@ -59,7 +61,7 @@ export class DockerEngine {
     const engine = await launch(session, 'dockerd', directory, [
       nsenter, `--net=/run/netns/${namespace}`, dockerd, '--config-file', await emptyConfiguration(directory),
       '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'x'), '--pidfile', join(directory, 'd.pid'), '--host', `unix://${socket}`,
-      '--containerd', containerdSocket, '--bip', `172.31.${Number.parseInt(tag.slice(0, 2), 16)}.1/24`, '--log-level', 'warn', '--live-restore=false',
+      '--containerd', containerdSocket, '--bip', `172.31.${Number.parseInt(tag.slice(0, 2), 16)}.1/24`, '--cgroup-parent', `/${cgroupParent}`, '--log-level', 'warn',
     ]);
     const client = new DockerClient(socket);
     session.undo('connections to Docker Engine', () => { client.close(); });

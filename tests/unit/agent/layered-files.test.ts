@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { layersOf, readInLayers } from '../../../services/agent/src/containers/layered-files.ts';
+import { hasAny, hasLinks, layersOf, readInLayers } from '../../../services/agent/src/containers/layered-files.ts';
 
 test('the uppermost layer wins, links stay inside, missing files are null', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'pouch-test-layers-'));
@@ -31,4 +31,23 @@ test('the uppermost layer wins, links stay inside, missing files are null', asyn
 test('layers of containerd\'s mounts', () => {
   assert.deepEqual(layersOf([{ type: 'overlay', source: 'overlay', target: '', options: ['workdir=/w', 'upperdir=/u', 'lowerdir=/b:/a'] }]), ['/u', '/b', '/a']);
   assert.deepEqual(layersOf([{ type: 'bind', source: '/one', target: '', options: [] }]), ['/one']);
+});
+
+test('a layer has a word on a file by the file itself, and by anything but a directory on the way to it', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'pouch-test-layers-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const layer = (name: string): string => {
+    const path = join(dir, name);
+    mkdirSync(path);
+    return path;
+  };
+  const [none, other, own, linked, hidden] = ['none', 'other', 'own', 'linked', 'hidden'].map(layer) as [string, string, string, string, string];
+  for (const path of [other, own]) mkdirSync(join(path, 'etc'));
+  writeFileSync(join(other, 'etc/hostname'), '');
+  writeFileSync(join(own, 'etc/group'), '');
+  symlinkSync('usr/etc', join(linked, 'etc'));
+  writeFileSync(join(hidden, 'etc'), ''); // stands for a whiteout, which only root can make
+  const files = ['etc/passwd', 'etc/group'];
+  assert.deepEqual(await Promise.all([none, other, own, linked, hidden].map((path) => hasAny(path, files))), [false, false, true, true, true]);
+  assert.deepEqual([await hasLinks([none, own, hidden], ['etc', ...files]), await hasLinks([own, linked], ['etc', ...files])], [false, true]);
 });

@@ -1,7 +1,7 @@
 // Reads files of a root file system from the layers it is made of, without mounting it. It knows whiteouts and symbolic links; a
 // directory that hides the ones below it (opaque) is not told apart, since Node cannot read the attribute that says so.
 import { lstat, open, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Mount } from '@pouch/containerd';
 
 const maxLinks = 40;
@@ -29,6 +29,44 @@ export async function readInLayers(layers: readonly string[], path: string): Pro
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Whether one layer has a word on any of these relative paths: the file, a whiteout, or something other than a directory on the way to it.
+ * Where it has none, the layers below it alone give the answer.
+ */
+export async function hasAny(layer: string, paths: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(paths.map((path) => lstat(join(layer, path)).then(() => true, async (error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return await passesALink(layer, path);
+    if (error.code === 'ENOTDIR') return true;
+    throw error;
+  })));
+  return found.includes(true);
+}
+
+/** A link on the way leads lstat elsewhere: what is missing there says nothing. */
+async function passesALink(layer: string, path: string): Promise<boolean> {
+  const parent = dirname(path);
+  if (parent === '.') return false;
+  const status = await lstat(join(layer, parent)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  return status === null ? await passesALink(layer, parent) : !status.isDirectory();
+}
+
+/** Whether any of these relative paths is a symbolic link in any of the layers. */
+export async function hasLinks(layers: readonly string[], paths: readonly string[]): Promise<boolean> {
+  for (const layer of layers) {
+    for (const path of paths) {
+      const status = await lstat(join(layer, path)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+        throw error;
+      });
+      if (status?.isSymbolicLink() === true) return true;
+    }
+  }
+  return false;
 }
 
 async function locate(layers: readonly string[], path: string): Promise<string | null> {

@@ -8,7 +8,7 @@ import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
-import { readInLayers } from './layered-files.ts';
+import { hasAny, hasLinks, readInLayers } from './layered-files.ts';
 import type { Layout } from './layout.ts';
 import type { Rootfs } from './rootfs.ts';
 import { execInput, specInput } from './spec-input.ts';
@@ -25,6 +25,8 @@ export interface SpecMakerDeps {
   readonly network: { gateway(): string | null; namespacePath(containerId: string): string };
 }
 
+const userFiles = ['etc/passwd', 'etc/group'];
+const maxUsers = 512;
 const runtimeSpecType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 /** Not in TypeScript's library yet: a number that JSON.stringify writes as it stands. */
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
@@ -35,6 +37,8 @@ export class SpecMaker {
   readonly #files: EtcFiles;
   /** Text of the spec that containerd has of a container, where this process wrote it. */
   readonly #written = new Map<string, string>();
+  /** By image layers and what was asked. */
+  readonly #users = new Map<string, ResolvedUser>();
 
   constructor(deps: SpecMakerDeps) {
     this.#deps = deps;
@@ -107,9 +111,24 @@ export class SpecMaker {
     return { ...rest, rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: rawJSON(String(soft)), hard: rawJSON(String(hard)) })) };
   }
 
+  /** As long as the uppermost layer says nothing of users, the answer is that of the layers below, which never change. */
   async #user(layers: readonly string[], asked: string, groupAdd: readonly string[]): Promise<ResolvedUser> {
-    return orThrow(await resolveUser((path) => readInLayers(layers, path), asked, groupAdd)).user;
+    const [upper = '', ...below] = layers;
+    if (below.length === 0 || await hasAny(upper, userFiles)) return await userIn(layers, asked, groupAdd);
+    const key = JSON.stringify([below, asked, groupAdd]);
+    const known = this.#users.get(key);
+    if (known !== undefined) return known;
+    // Through a link the uppermost layer could have its say all the same.
+    if (await hasLinks(below, ['etc', ...userFiles])) return await userIn(layers, asked, groupAdd);
+    const user = await userIn(below, asked, groupAdd);
+    if (this.#users.size >= maxUsers) this.#users.clear();
+    this.#users.set(key, user);
+    return user;
   }
+}
+
+async function userIn(layers: readonly string[], asked: string, groupAdd: readonly string[]): Promise<ResolvedUser> {
+  return orThrow(await resolveUser((path) => readInLayers(layers, path), asked, groupAdd)).user;
 }
 
 /** Binds make a missing source, as Docker's `-v` does; a mount of type bind refuses it. */
