@@ -97,6 +97,11 @@ test('while the log is away reads are answered and writes are 503 with Retry-Aft
   assert.ok(Number(started.headers['retry-after']) > 0);
   const created = await api.ask('POST', '/containers/create', { body: { Image: 'busybox', Cmd: ['sleep'] } });
   assert.equal(created.status, 503);
+  // What asks the host directly is refused as well, not left to the time limits of calls and pipes.
+  for (const [method, path] of [['POST', 'attach?stream=1&stdout=1'], ['GET', 'logs?stdout=1'], ['GET', 'json?size=1'], ['POST', 'rename?name=other'], ['POST', 'exec']] as const) {
+    const answer = await api.ask(method, `/containers/${id}/${path}`, path === 'exec' ? { body: { Cmd: ['x'] } } : {});
+    assert.ok(path === 'exec' ? answer.status === 409 : answer.status === 503 && Number(answer.headers['retry-after']) > 0, `${path}: ${answer.status} ${answer.text}`);
+  }
   assert.equal((await api.ask('GET', `/containers/${id}/json`)).status, 200);
   assert.equal((await api.ask('GET', '/containers/json?all=1')).status, 200);
   await api.nats.restart();

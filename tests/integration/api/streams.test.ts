@@ -1,10 +1,14 @@
 // Connections that carry bytes: attach and exec, upgraded and plain, with half-closes; logs; and what a client that goes away leaves behind.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import type { Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { closeSoon } from '../../../services/api/src/http/hijack.ts';
 import { longMs, startApi, type ApiFixture } from '../../fixtures/api-server.ts';
 import { frame } from '../../fixtures/scripted-agent.ts';
 
@@ -187,4 +191,27 @@ test('resize and top ask the host', async () => {
   assert.deepEqual((await api.ask('GET', `/containers/${id}/top?ps_args=aux`)).json, { Titles: ['PID', 'CMD'], Processes: [['1', 'ps aux']] });
   assert.equal((await api.ask('GET', `/containers/${id}/top?ps_args=bad`)).status, 400);
   assert.equal((await api.ask('GET', `/containers/${await api.create({})}/top`)).status, 409);
+});
+
+test('a client that stops reading for a while at the end gets the end all the same', { timeout: 60_000 }, async () => {
+  const size = 2 * 1024 * 1024; // more than the kernel takes unread
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.write(Buffer.alloc(size));
+    closeSoon(socket);
+  });
+  const path = join(await mkdtemp(join(tmpdir(), 'pouch-test-slow-')), 'socket');
+  try {
+    server.listen({ path });
+    await once(server, 'listening');
+    const socket = connect({ path });
+    socket.pause();
+    await once(socket, 'connect');
+    await delay(2_500); // longer than a connection lingers whose bytes are sent
+    const all = drained(socket);
+    socket.resume();
+    assert.equal((await all).length, size);
+  } finally {
+    server.close();
+    await rm(dirname(path), { recursive: true, force: true });
+  }
 });

@@ -102,6 +102,7 @@ function startRoute(app: FastifyInstance, deps: Deps, hijacked: Hijacked): void 
     const consoleSize = size !== undefined && size.length === 2 && exec.spec.tty ? { rows: size[0] ?? 0, columns: size[1] ?? 0 } : null;
     const pipe = await hosts.open(exec.hostId, 'exec.start', { containerId: exec.containerId, execId: exec.id, spec: exec.spec, detach, consoleSize, actor: actorOf(request) }, {});
     const shown = pipe.trailer.then(async ({ seq }) => await projection.waitForSeq(seq, { timeoutMs: showEndMs }));
+    shown.catch(() => { /* whoever is still there to be told awaits it below */ });
     if (detach) {
       pipe.on('error', () => pipe.destroy());
       pipe.end();

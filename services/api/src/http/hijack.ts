@@ -5,8 +5,10 @@ import { ServerResponse, type IncomingMessage, type RequestListener, type Server
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { bodyLimitBytes } from './body.ts';
 
-/** A client that does not close its side after the answer's end is cut after this. */
+/** A client that does not close its side after it has been sent the answer's end is cut after this. */
 const lingerMs = 2_000;
+/** A client that has not taken the last of an answer after this is cut. A slow one, or one that stops for a while, is to have it all. */
+const lastBytesMs = 600_000;
 /** A client that does not send the body that it has announced is cut after this. */
 const bodyTimeMs = 30_000;
 
@@ -67,7 +69,13 @@ export function closeSoon(socket: Duplex): void {
   // What still comes is read: a connection that is closed over unread bytes is reset, and the answer with it.
   socket.resume();
   socket.end();
-  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  let timer = setTimeout(() => socket.destroy(), lastBytesMs);
+  const linger = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => socket.destroy(), lingerMs);
+  };
+  if (socket.writableFinished) linger();
+  else socket.once('finish', linger);
   socket.once('close', () => clearTimeout(timer));
   const destroyWhenSent = (): void => {
     if (socket.writableFinished) socket.destroy();
