@@ -138,7 +138,7 @@ describe('logs, attach and exec', { skip, concurrency: 3 }, () => {
     await untilPrinted(following, 'line 3');
     await on.d('exec', 'talker', 'touch', '/go');
     assert.equal((await following.ended).stdout, 'line 1\nline 2\nline 3\nlast\n');
-    assert.equal((await on.tryDocker(['logs', 'no-such-one'])).stderr.trim(), 'Error response from daemon: No such container: no-such-one');
+    assert.match((await on.tryDocker(['logs', 'no-such-one'])).stderr, /^Error( response from daemon)?: No such container: no-such-one/);
   });
 
   test('attach shows what comes from now on, carries input, and ends with the container and its code', async () => {
