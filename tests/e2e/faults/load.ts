@@ -16,8 +16,8 @@ export type Entry = {
   readonly exitCode: number;
   /** The name that it was given later, where that was acknowledged. */
   newName: string | null;
-  /** An exec was asked for and came to its end. */
-  exec: boolean;
+  /** Execs that came to their end; null where a start that was never acknowledged was given up, having run or not. */
+  execs: number | null;
   /** Set when the creation was acknowledged, or found to have been done. */
   id: string | null;
   /** Starts asked for, answered or not. */
@@ -48,7 +48,7 @@ export async function runClient(client: number, { socket, book, random, signal }
   for (let n = 0; !signal.aborted && n < 10_000; n++) {
     const ending = random.pick<Ending>(['by itself', 'by itself', 'stopped', 'killed']);
     const exitCode = ending === 'killed' ? 137 : ending === 'stopped' ? 3 : random.between(0, 99);
-    const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, newName: null, exec: false, id: null, starts: 0, started: 0, removed: false, abandoned: false };
+    const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, newName: null, execs: 0, id: null, starts: 0, started: 0, removed: false, abandoned: false };
     entries.push(entry);
     await new Life(socket, book, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) });
   }
@@ -57,6 +57,8 @@ export async function runClient(client: number, { socket, book, random, signal }
 
 /** With which an exec ends. */
 const execCode = 5;
+/** Told of an end that nobody saw. */
+const unseenCode = 255;
 
 type ExecState = { readonly Running: boolean; readonly ExitCode: number | null };
 
@@ -174,17 +176,26 @@ class Life {
       if (answer !== null && answer.status !== 201 && answer.status !== 503) throw wrong('exec create', name, answer);
       return answer?.status === 201 ? (JSON.parse(answer.text) as { Id: string }).Id : undefined;
     }, { withinMs: patienceMs });
+    let acknowledged = false;
     await this.#repeat('exec', async () => {
       const before = await readJson<ExecState>(this.#socket, `/exec/${id}/json`);
-      if (before.ExitCode === execCode) return true;
+      if (before.ExitCode === execCode) {
+        this.#entry.execs = 1;
+        return true;
+      }
+      // Host and client lost it in the middle of its start: it is not tried again by anybody.
+      if (before.ExitCode === unseenCode && !acknowledged) {
+        this.#entry.execs = null;
+        return true;
+      }
       if (before.ExitCode !== null) throw new Error(`the exec of ${name} should have exited with ${execCode}: ${JSON.stringify(before)}`);
       if (before.Running) return undefined;
       const answer = await this.#try('POST', `/exec/${id}/start`, { Detach: true });
       // 409: an earlier try has started it.
       if (answer !== null && ![200, 409, 503].includes(answer.status)) throw wrong('exec start', name, answer);
+      acknowledged ||= answer?.status === 200;
       return undefined;
     });
-    this.#entry.exec = true;
   }
 
   async #rename(): Promise<void> {
