@@ -37,13 +37,13 @@ export class Janitor {
     if (await claims.release(ended.name, claim.revision)) logger.debug({ containerId: ended.id, name: ended.name }, 'name released');
   }
 
-  /** Releases names that were missed, and purges what the retention lets go of. One sweep at a time. */
-  async sweep(term: Term): Promise<void> {
-    if (this.#sweeping) return;
+  /** Releases names that were missed, and purges what the retention lets go of. One sweep at a time. True: there is more to purge, sweep again soon. */
+  async sweep(term: Term): Promise<boolean> {
+    if (this.#sweeping) return false;
     this.#sweeping = true;
     try {
       await this.#sweepNames(term);
-      await this.#purge(term);
+      return await this.#purge(term);
     } finally {
       this.#sweeping = false;
     }
@@ -61,16 +61,17 @@ export class Janitor {
     }
   }
 
-  async #purge(term: Term): Promise<void> {
+  async #purge(term: Term): Promise<boolean> {
     const { view, log, retention, clock, logger } = this.#deps;
     // In order: a placement goes before its container.
     const gone = view.forgettable(clock.now() - retention.maxAgeMs, retention.maxCount).slice(0, maxPurges);
     for (const one of gone) {
-      if (term.signal.aborted) return;
+      if (term.signal.aborted) return false;
       await log.purge(one.subject);
       view.forget(one);
     }
     if (gone.length > 0) logger.info({ subjects: gone.length }, 'long gone aggregates purged from the log');
+    return gone.length === maxPurges;
   }
 }
 

@@ -20,6 +20,8 @@ const sleptMs = 5_000;
 export class Liveness {
   readonly #deps: LivenessDeps;
   readonly #beats = new Map<string, { readonly beat: Beat; readonly heardMs: number }>();
+  /** Since when, in monotonic ms, a host is seen in the state that it is in: one that has just come need not have been heard before. */
+  readonly #seen = new Map<string, { readonly stateSinceMs: number; readonly seenMs: number }>();
   /** Silence counts from here at the earliest, in monotonic ms. */
   #listeningSinceMs: number;
   #checkedMs: number;
@@ -43,7 +45,7 @@ export class Liveness {
     for (const host of hosts()) {
       if (term.signal.aborted) return;
       const heard = this.#beats.get(host.id);
-      const silentMs = nowMs - Math.max(heard?.heardMs ?? 0, this.#listeningSinceMs);
+      const silentMs = nowMs - Math.max(heard?.heardMs ?? 0, this.#listeningSinceMs, this.#seenSince(host, nowMs));
       if (host.state === 'up' && silentMs > hostLostAfterMs) {
         logger.warn({ hostId: host.id, silentMs: Math.round(silentMs) }, 'host lost');
         await this.#tell(host, { type: 'ReportHostLost', lastBeatAtMs: heard?.beat.atMs ?? host.stateSinceMs });
@@ -52,6 +54,13 @@ export class Liveness {
         await this.#tell(host, { type: 'ReportHostReturned' });
       }
     }
+  }
+
+  #seenSince({ id, stateSinceMs }: Host, nowMs: number): number {
+    const seen = this.#seen.get(id);
+    if (seen?.stateSinceMs === stateSinceMs) return seen.seenMs;
+    this.#seen.set(id, { stateSinceMs, seenMs: nowMs });
+    return nowMs;
   }
 
   status(): SchedulerStatus['hosts'] {

@@ -64,7 +64,7 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     if (term === null || !subscription.caughtUp) return;
     placer.work(term);
     await liveness.check(term);
-    if (ticks++ % sweepEveryTicks === 0 && term !== null) await janitor.sweep(term);
+    if (ticks++ % sweepEveryTicks === 0 && term !== null && (await janitor.sweep(term))) ticks = 0;
   };
   const ticker = setInterval(() => void tick().catch((error: unknown) => logger.warn({ err: error }, 'a round of the scheduler failed; the next one is due')), tickMs);
 

@@ -26,6 +26,7 @@ export interface Gone {
 interface Promised {
   readonly hostId: HostId;
   readonly name: string;
+  readonly ended: boolean;
   readonly cpuNanos: number;
   readonly memoryBytes: number;
   readonly ports: readonly string[];
@@ -46,6 +47,8 @@ export class View {
   /** Placed, but the host's own subject does not tell of it yet. */
   readonly #unassigned = new Map<string, Extract<Placement, { status: 'placed' }>>();
   readonly #rejections = new Map<string, Rejection>();
+  /** Names of containers between a host's no and what their placement says to it. */
+  readonly #replacing = new Map<string, string>();
   readonly #gone = new Map<string, Gone>();
 
   /** Takes one message in; the log's order per subject is assumed. */
@@ -74,6 +77,7 @@ export class View {
 
   #applyPlacement(subject: string, seq: number, placement: Placement): void {
     this.#unassigned.delete(placement.id);
+    this.#replacing.delete(placement.id);
     switch (placement.status) {
       case 'requested':
         this.release(placement.id);
@@ -94,12 +98,13 @@ export class View {
 
   #applyContainer(subject: string, container: Container): void {
     if (this.#unassigned.get(container.id)?.hostId === container.hostId) this.#unassigned.delete(container.id);
-    if (container.status !== 'removed') return this.promise(container, container.hostId);
+    if (container.status !== 'removed') return this.promise(container, container.hostId, container.status === 'exited');
     if (this.#promises.get(container.id)?.hostId === container.hostId) this.release(container.id);
     const { reason, removedAtMs } = container;
     if (reason.kind === 'rejected') {
       // It is placed again: its placement lives on.
       this.#rejections.set(container.id, { containerId: container.id, hostId: container.hostId, code: reason.code, message: reason.message });
+      this.#replacing.set(container.id, container.name);
     } else {
       // Before the container's own subject: a placement without a container would be assigned once more.
       const placement = placementSubject(container.id);
@@ -109,16 +114,18 @@ export class View {
   }
 
   /** Counts a container against a host at once, before the log has told of it. Doing it again changes nothing. */
-  promise({ id, name, spec }: Pick<Container | Placement, 'id' | 'name' | 'spec'>, hostId: HostId): void {
+  promise({ id, name, spec }: Pick<Container | Placement, 'id' | 'name' | 'spec'>, hostId: HostId, ended = false): void {
     const present = this.#promises.get(id);
-    if (present?.hostId === hostId && present.name === name) return;
+    if (present?.hostId === hostId && present.name === name && present.ended === ended) return;
     this.release(id);
     const promised: Promised = {
       hostId,
       name,
+      ended,
       cpuNanos: spec.resources.nanoCpus ?? 0,
       memoryBytes: spec.resources.memoryBytes ?? 0,
-      ports: spec.ports.filter((port) => port.hostPort !== null).map((port) => `${port.hostPort}/${port.protocol}`),
+      // As in Docker: a container that has ended gives way to another on its ports, and asks its host for them when it starts again.
+      ports: ended ? [] : spec.ports.filter((port) => port.hostPort !== null).map((port) => `${port.hostPort}/${port.protocol}`),
     };
     this.#promises.set(id, promised);
     this.#count(promised, 1);
@@ -181,7 +188,7 @@ export class View {
 
   /** The name that a container has, or has asked for; null when there is no such container. */
   nameOf(containerId: string): string | null {
-    return this.#promises.get(containerId)?.name ?? this.#waiting.get(containerId)?.placement.name ?? null;
+    return this.#promises.get(containerId)?.name ?? this.#waiting.get(containerId)?.placement.name ?? this.#replacing.get(containerId) ?? null;
   }
 
   /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`. */

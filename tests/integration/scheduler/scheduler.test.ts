@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { containerSubject, hostSubject, placementSubject, toMessage, type Message, type NameClaim } from '@pouch/contracts';
-import { containerId, decideContainer, decideHost, decidePlacement, hostId, type Container, type ContainerCommand, type ContainerId, type ContainerSpec, type Placement } from '@pouch/domain';
-import { connectNats, execute, openClaims, openEventLog, type Claims, type NatsLink, type PouchLog } from '@pouch/eventlog';
+import { containerSubject, hostLostAfterMs, hostSubject, placementSubject, toMessage, type Message, type NameClaim } from '@pouch/contracts';
+import { containerId, decideContainer, decideHost, decidePlacement, fold, hostId, type Container, type ContainerCommand, type ContainerId, type ContainerSpec, type Host, type Placement } from '@pouch/domain';
+import { connectNats, execute, openClaims, openEventLog, type Claims, type NatsLink, type PouchLog, type Term } from '@pouch/eventlog';
 import { createLogger } from '@pouch/process';
+import { Liveness } from '../../../services/scheduler/src/liveness.ts';
+import { View } from '../../../services/scheduler/src/view.ts';
 import { startScheduler, type Scheduler } from '../../../services/scheduler/src/scheduler.ts';
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts';
-import { aHostsFacts, aSpec } from '../../fixtures/domain.ts';
+import { aHostsFacts, aSpec, noNetwork } from '../../fixtures/domain.ts';
 
 const logger = createLogger({ service: 'test', level: 'silent' });
 const one = hostId('one');
@@ -107,6 +109,52 @@ test('the name of a removed container is released, another\'s claim stays', asyn
   await report(id, { type: 'ReportRemoved' });
   await until('released', async () => (await claims.get('mine')) === null);
   assert.notEqual(await claims.get('other'), null);
+});
+
+test('the host ports of a container that has ended are another one\'s to have, as in Docker; those of one that runs are not', async () => {
+  const ports = [{ containerPort: 80, protocol: 'tcp', hostIp: '', hostPort: 8_080 }] as const;
+  const first = await ask({ ports });
+  await until('assigned', () => containerOf(first));
+  await report(first, { type: 'ReportCreated' });
+  const refused = await ask({ ports });
+  assert.match((await until('refused', async () => { const now = await placementOf(refused); return now?.status === 'refused' ? now : null; })).message, /host port 8080\/tcp is taken/);
+  await report(first, { type: 'RequestAction', commandId: 'start-1', action: { kind: 'start' } });
+  await report(first, { type: 'ReportStarted', byPolicy: false, run: { startId: 'start-1', startedAtMs: 1, pid: 2, network: noNetwork } });
+  await report(first, { type: 'ReportExit', hostShutdown: false, exit: { startId: 'start-1', startedAtMs: 1, finishedAtMs: 2, exitCode: 0, oomKilled: false, error: null } });
+  const second = await ask({ ports });
+  await until('assigned', () => containerOf(second));
+});
+
+test('a host that has come long after its scheduler is not lost before it has had the time to be heard', async () => {
+  let nowMs = 1_000;
+  const told: unknown[] = [];
+  const clock = { now: () => nowMs, monotonicMs: () => nowMs };
+  const hosts: Host[] = [];
+  const refusing = { last: (subject: string) => { told.push(subject); return Promise.reject(new Error('enough')); } } as unknown as PouchLog;
+  const liveness = new Liveness({ hosts: () => hosts, connected: () => true, log: refusing, clock, logger });
+  const term = { epoch: 1, signal: new AbortController().signal } as Term;
+  const checkFor = async (ms: number): Promise<void> => {
+    for (const end = nowMs + ms; nowMs < end; nowMs += 1_000) await liveness.check(term).catch(() => undefined);
+  };
+  await checkFor(hostLostAfterMs * 2);
+  hosts.push({ id: one, facts: aHostsFacts(), joinedAtMs: nowMs, state: 'up', stateSinceMs: nowMs, cordoned: false });
+  await checkFor(hostLostAfterMs);
+  assert.deepEqual(told, []);
+  await checkFor(hostLostAfterMs);
+  assert.ok(told.length > 0);
+});
+
+test('the name of a container that its host has rejected is kept for it until its placement is decided', () => {
+  const view = new View();
+  const id = containerId('a'.repeat(64));
+  const placed = [{ type: 'PlacementRequested', id, name: 'kept', spec: aSpec(), atMs: 1 }, { type: 'ContainerPlaced', hostId: one, epoch: 1, verdicts: [], atMs: 2 }] as const;
+  const rejected = [{ type: 'ContainerAssigned', id, hostId: one, name: 'kept', spec: aSpec(), atMs: 3 }, { type: 'ContainerRejected', code: 'conflict', message: 'no', atMs: 4 }] as const;
+  const recorded = (seq: number, subject: string, kind: 'placement' | 'container', snapshot: unknown) => view.apply({ seq, subject, storedAtMs: 1, message: { v: 1, id: String(seq), kind, events: [], snapshot, meta } as unknown as Message });
+  recorded(1, placementSubject(id), 'placement', fold('placement', null, placed));
+  recorded(2, containerSubject(one, id), 'container', fold('container', null, rejected));
+  assert.equal(view.nameOf(id), 'kept');
+  recorded(3, placementSubject(id), 'placement', fold('placement', null, [...placed, { type: 'PlacementRefused', code: 'no-suitable-host', message: 'no', verdicts: [], atMs: 5 }]));
+  assert.equal(view.nameOf(id), null);
 });
 
 test('a standby takes over, and what was left in between is taken up', async () => {
