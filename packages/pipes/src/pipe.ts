@@ -37,6 +37,7 @@ export class Pipe extends Duplex {
   #credit = windowBytes;
   #consumed = 0;
   #incoming: Buffer[] = [];
+  #incomingBytes = 0;
   #incomingEnded = false;
   #wanting = false;
   #blocked: { chunk: Buffer; done: (error?: Error | null) => void } | null = null;
@@ -116,7 +117,8 @@ export class Pipe extends Duplex {
     switch (type) {
       case FrameType.data:
         this.#incoming.push(body);
-        if (this.#incoming.reduce((bytes, chunk) => bytes + chunk.length, 0) > windowBytes) {
+        this.#incomingBytes += body.length;
+        if (this.#incomingBytes > windowBytes) {
           this.destroy(new PipeBroken('the other side of a pipe sent more than it was allowed to'));
           return;
         }
@@ -179,6 +181,7 @@ export class Pipe extends Duplex {
     while (this.#wanting && this.#incoming.length > 0) {
       const chunk = this.#incoming.shift() as Buffer;
       this.#consumed += chunk.length;
+      this.#incomingBytes -= chunk.length;
       this.#wanting = this.push(chunk);
     }
     if (this.#consumed >= windowBytes / 4 && !this.#over) {

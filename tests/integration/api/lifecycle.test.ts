@@ -100,6 +100,13 @@ test('rename moves the name, and frees the old one', async () => {
   await api.create({ Cmd: ['sleep'] }, 'before');
 });
 
+test('renamed twice to the same name at once, the container keeps the name for itself', async () => {
+  await api.create({ Cmd: ['sleep'] }, 'first-name');
+  const statuses = (await Promise.all([1, 2].map(() => api.ask('POST', '/containers/first-name/rename?name=second-name')))).map(({ status }) => status);
+  assert.ok(statuses.includes(204), String(statuses));
+  assert.equal((await api.ask('POST', '/containers/create?name=second-name', { body: { Image: 'busybox', Cmd: ['sleep'] } })).status, 409);
+});
+
 test('two removals at once: one removes, the other is told', async () => {
   await api.create({ Cmd: ['sleep'] }, 'both');
   const statuses = (await Promise.all([api.ask('DELETE', '/containers/both'), api.ask('DELETE', '/containers/both')])).map((answer) => answer.status).sort();

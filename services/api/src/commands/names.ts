@@ -77,7 +77,8 @@ function holds({ projection, clock }: NameDeps, name: string, { value }: Claim<N
   // A rename holds two names for a moment.
   if (container !== undefined) return container.name === name || young;
   const placement = projection.present.placement(containerId)?.state;
-  // A host that refused it has removed it, but it is placed again.
-  if (projection.history.lastContainer(containerId)?.state.status === 'removed') return placement?.status === 'requested';
+  // A host that rejected it has removed it, but it is placed again, now or when a scheduler is there.
+  const last = projection.history.lastContainer(containerId)?.state;
+  if (last?.status === 'removed' && last.reason.kind !== 'rejected') return false;
   return placement === undefined ? young : placement.status !== 'refused';
 }

@@ -23,10 +23,12 @@ export async function renameContainer(deps: Pick<Deps, 'log' | 'projection' | 'c
     decide: (state) => decideContainer(state, { type: 'RenameContainer', name }, nowMs),
   });
   if (!outcome.ok) {
-    await deps.names.release(name, own.revision);
+    // Another request may have given it this very name, by this very claim. Where the claim stays without need, it becomes stale by itself.
+    if (outcome.refusal.code !== 'no-change') await deps.names.release(name, own.revision).catch(() => false);
     throw refused(outcome.refusal);
   }
   const renamed = outcome.events.find((event) => event.type === 'ContainerRenamed');
-  await releaseName(deps, renamed?.oldName ?? oldName, id);
+  // It has been renamed, whatever becomes of the old claim: the scheduler sweeps up stale ones.
+  await releaseName(deps, renamed?.oldName ?? oldName, id).catch(() => undefined);
   await deps.projection.waitForSeq(outcome.seq, { timeoutMs: 10_000, signal });
 }

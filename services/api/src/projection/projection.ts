@@ -60,6 +60,8 @@ export class Projection {
   #unknown = 0;
   #waitedFor: WaitedFor | null = null;
   #stopped = false;
+  /** The file was begun anew and has not come to the log's end: that it does not know a container says nothing. */
+  #anew = false;
   #restartTimer: NodeJS.Timeout | undefined;
 
   /** Opens what is there and starts to follow the log. Does not wait for the log: see `whenCurrent`. */
@@ -120,6 +122,7 @@ export class Projection {
    */
   async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: WaitOptions): Promise<T> {
     return await this.#waiters.wait(containerKey(containerId), () => {
+      if (this.#anew) return undefined;
       const { container, placement } = this.#stateOf(containerId);
       return look(container, placement);
     }, options, () =>
@@ -242,7 +245,11 @@ export class Projection {
     if (this.#state === state) return;
     this.#options.logger.info({ from: this.#state, to: state, seq: this.seq, logSeq: this.#logSeq, error: this.#error }, 'projection state');
     this.#state = state;
-    if (state === 'following') this.#waiters.wake(seqKey);
+    if (state !== 'following') return;
+    this.#waiters.wake(seqKey);
+    if (!this.#anew) return;
+    this.#anew = false;
+    this.#waiters.wakeAll();
   }
 
   #tell(committed: Committed): void {
@@ -286,9 +293,9 @@ export class Projection {
     this.#reader.close();
     this.#reader = reader;
     this.#build = this.#startBuild(file, 0);
+    this.#anew = true;
     this.#setState('catching-up');
     this.tail.reset();
-    this.#waiters.wakeAll();
     void old.thread.stop().then(() => this.#files.remove(old.file));
   }
 
