@@ -1,5 +1,5 @@
 // Where the agent keeps a container's files. Makes paths and the directories of one container; decides nothing.
-import { access, mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startDirectory } from '../tasks/observed.ts';
 
@@ -68,11 +68,6 @@ export class Layout {
 
   async removeContainer(id: string): Promise<void> {
     await Promise.all([rm(this.container(id), { recursive: true, force: true }), this.removeIo(id)]);
-  }
-
-  /** Whether FIFOs of this start are there already. */
-  async leftStart(id: string, startId: string): Promise<boolean> {
-    return await access(this.startIo(id, startId).dir).then(() => true, () => false);
   }
 
   async removeIo(id: string): Promise<void> {

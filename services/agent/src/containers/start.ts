@@ -9,6 +9,7 @@ import { layersOf } from './layered-files.ts';
 import { gone } from './remove-gone.ts';
 import { removeTask } from './remove.ts';
 import type { NetworkOfSpec } from './spec-maker.ts';
+import { clearBundle, clearStaleStart } from './stale-start.ts';
 import { prepareStdio } from './stdio.ts';
 
 const halfMadeMs = 2_000;
@@ -51,12 +52,9 @@ export async function adopt(rooms: Rooms, container: Container, which: StartOf):
 
 async function startAnew(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
   const { id, spec } = container;
-  if (spec.openStdin && (await rooms.layout.leftStart(id, which.startId))) {
-    // The agent died in this very start: its task may have come to be since, and then it holds these FIFOs.
-    await rooms.tasks.refresh(id);
-    if (rooms.tasks.get(id) !== null) return; // it is adopted
-    await rooms.layout.removeIo(id);
-  }
+  // Tried before: by an agent that died, or by a call that was given up.
+  const first = rooms.attempts.note(id, `${which.startId}:start`, rooms.now());
+  if (!first && (await clearStaleStart(rooms, id))) return; // it is adopted
   if (spec.network.mode === 'bridge') await rooms.network.prepare(container);
   // The namespace is there: its network and the task are made side by side, and only the start waits for both.
   const [connected, made] = await Promise.allSettled([connect(rooms, container), makeTask(rooms, container, which.startId)]);
@@ -101,6 +99,7 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
   if (isPassing(error) || isBeingMade(error)) {
     await rooms.tasks.refresh(id);
     if (isBeingMade(error)) await discardHalfMade(rooms, id);
+    if (rooms.tasks.get(id) === null) await clearBundle(rooms, id, error);
     throw error;
   }
   const { exitCode, code, message } = startFailure(error);

@@ -53,7 +53,7 @@ export class Reconciler {
       const container = book.local(id);
       if (container === null) return;
       const { step, wakeAtMs } = plan(container, {
-        observed: tasks.get(id), attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.known,
+        observed: tasks.get(id), attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.knows(id),
       });
       if (step === null) {
         if (container.requests.length === 0) attempts.drop(id);

@@ -20,6 +20,10 @@ export interface TasksOptions {
 
 const reconnectFirstMs = 50;
 const reconnectMaxMs = 2_000;
+/** For a shim to say how its container is. One that is stuck must not hold up the others. */
+const askMs = 5_000;
+const askAgainMs = 2_000;
+const parallelAsks = 8;
 
 export class Tasks {
   readonly #options: TasksOptions;
@@ -28,15 +32,17 @@ export class Tasks {
   #touched: Set<string> | null = null;
   readonly #stop = new AbortController();
   #known = false;
+  /** Containers whose shims do not answer. */
+  #unknown: Set<string> = new Set();
   #loop: Promise<void> | undefined;
 
   constructor(options: TasksOptions) {
     this.#options = options;
   }
 
-  /** Whether the picture is whole: listed since the last connection. */
-  get known(): boolean {
-    return this.#known;
+  /** Whether it is known if this container has a task: listed since the last connection, and its shim answered. */
+  knows(containerId: string): boolean {
+    return this.#known && !this.#unknown.has(containerId);
   }
 
   get(containerId: string): Observed | null {
@@ -71,10 +77,10 @@ export class Tasks {
   }
 
   /** Asks containerd about one task, after a call whose outcome is not known. */
-  async refresh(containerId: string): Promise<void> {
+  async refresh(containerId: string, timeoutMs = askMs): Promise<void> {
     const before = this.#tasks.get(containerId);
     try {
-      const observed = this.#fromTask(await this.#options.containerd.tasks.get(containerId));
+      const observed = this.#fromTask(await this.#options.containerd.tasks.get(containerId, { timeoutMs }));
       // Its end came by an event while the answer, which is older, was under way.
       const now = this.#tasks.get(containerId);
       if (now !== before && now?.status === 'stopped' && now.startId === observed?.startId) return;
@@ -141,7 +147,7 @@ export class Tasks {
   async #list(): Promise<void> {
     const touched = new Set<string>();
     this.#touched = touched;
-    const listed = await this.#options.containerd.tasks.list({ signal: this.#stop.signal });
+    const { listed, unknown } = await this.#askAll();
     this.#touched = null;
     const present = new Set<string>();
     for (const task of listed) {
@@ -150,10 +156,62 @@ export class Tasks {
       const observed = this.#fromTask(task);
       if (observed !== null) this.#tasks.set(task.containerId, observed);
     }
-    for (const id of this.#tasks.keys()) if (!present.has(id) && !touched.has(id)) this.#tasks.delete(id);
+    for (const id of this.#tasks.keys()) if (!present.has(id) && !touched.has(id) && !unknown.has(id)) this.#tasks.delete(id);
+    this.#unknown = unknown;
     this.#known = true;
+    if (unknown.size > 0) this.#askAgain();
     this.#options.logger.info({ tasks: listed.length }, 'tasks listed');
     this.#options.onListed();
+  }
+
+  /** containerd asks every shim for its state; where one does not answer, the others are asked one by one. */
+  async #askAll(): Promise<{ listed: readonly TaskProcess[]; unknown: Set<string> }> {
+    const { containerd, logger } = this.#options;
+    const { signal } = this.#stop;
+    const unknown = new Set<string>();
+    try {
+      return { listed: await containerd.tasks.list({ signal, timeoutMs: askMs }), unknown };
+    } catch (error) {
+      if (!isContainerdError(error, 'deadline')) throw error;
+      logger.warn({ err: error }, 'tasks cannot be listed at once, each is asked for');
+    }
+    const listed: TaskProcess[] = [];
+    const ids = (await containerd.containers.list([], { signal })).map(({ id }) => id);
+    const ask = async (): Promise<void> => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        try {
+          listed.push(await containerd.tasks.get(id, { signal, timeoutMs: askMs }));
+        } catch (error) {
+          if (isContainerdError(error, 'not-found')) continue;
+          if (!isContainerdError(error, 'deadline')) throw error;
+          unknown.add(id);
+          logger.warn({ containerId: id }, 'the shim of a container does not answer');
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: parallelAsks }, ask));
+    return { listed, unknown };
+  }
+
+  /** Asks for the silent ones until they answer or containerd is listed anew; one after the other, so that they hold nobody up. */
+  #askAgain(): void {
+    const asked = this.#unknown;
+    const timer = setTimeout(() => {
+      void (async () => {
+        for (const id of asked) {
+          if (this.#stop.signal.aborted || asked !== this.#unknown) return;
+          try {
+            await this.refresh(id, askMs);
+            asked.delete(id);
+            this.#options.onChange(id);
+          } catch (error) {
+            this.#options.logger.warn({ containerId: id, err: error }, 'the shim of a container still does not answer');
+          }
+        }
+        if (asked.size > 0 && asked === this.#unknown) this.#askAgain();
+      })();
+    }, askAgainMs);
+    this.#stop.signal.addEventListener('abort', () => { clearTimeout(timer); }, { once: true });
   }
 
   #fromTask(task: TaskProcess): Observed | null {
