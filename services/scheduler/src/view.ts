@@ -65,7 +65,9 @@ export class View {
         this.#applyContainer(subject, snapshot as Container);
         break;
       case 'exec':
-        if ((snapshot as { status: string }).status === 'exited') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        // One that nobody has started since it was created goes as well: else those of clients that went away stay for ever.
+        if ((snapshot as { status: string }).status === 'running') this.#gone.delete(subject);
+        else this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         break;
       case 'image':
         if ((snapshot as { state: string }).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });

@@ -113,6 +113,8 @@ test('a log that was made anew is noticed while running, and everything is read 
   const log = new LogOfEntries({ tag: 'old' });
   log.create(1, { name: 'old' });
   await api.show(log.entries);
+  // What is not there yet while the new log is read is not gone.
+  const gone = api.projection.waitForContainer(idOf(1), (container) => (container === null ? api.projection.health().state : undefined), { timeoutMs: longMs });
   await api.nats.kill9();
   const { rm } = await import('node:fs/promises');
   await rm(api.nats.storeDir, { recursive: true, force: true });
@@ -128,6 +130,7 @@ test('a log that was made anew is noticed while running, and everything is read 
   }
   await eventually('the new log is shown and nothing else', () => api.projection.present.containerItems().map(({ name }) => name).join() === 'new');
   assert.equal(api.projection.seq, anew.seq);
+  assert.equal(await gone, 'following');
 });
 
 test('with the log away it serves what it has and says so, and goes on when it is back', async () => {

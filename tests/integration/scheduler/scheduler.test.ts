@@ -157,6 +157,15 @@ test('the name of a container that its host has rejected is kept for it until it
   assert.equal(view.nameOf(id), null);
 });
 
+test('an exec that was never started is forgotten in its time, one that runs is not', () => {
+  const view = new View();
+  const exec = (seq: number, status: string) => view.apply({ seq, subject: 'evt.exec.one.x', storedAtMs: 1, message: { v: 1, id: String(seq), kind: 'exec', events: [], snapshot: { status }, meta } as unknown as Message });
+  exec(1, 'created');
+  assert.equal(view.forgettable(2, 10).length, 1);
+  exec(2, 'running');
+  assert.deepEqual(view.forgettable(2, 0), []);
+});
+
 test('a standby takes over, and what was left in between is taken up', async () => {
   schedulerOn(nats.url, 'second');
   await schedulers[0]?.stop();
