@@ -79,6 +79,10 @@ async function containerd(config: ClusterConfig, program: string): Promise<Proce
     `  address = ${quoted(paths.socket)}`,
     '[ttrpc]',
     `  address = ${quoted(paths.ttrpc)}`,
+    // Removed containers and images give their space back soon; by default only after a hundred changes of whatever kind.
+    '[plugins."io.containerd.gc.v1.scheduler"]',
+    '  deletion_threshold = 1',
+    '  schedule_delay = "1s"',
     '',
   ].join('\n'));
   return {

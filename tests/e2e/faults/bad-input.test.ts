@@ -37,7 +37,10 @@ before(async () => {
   const { Id } = await demand<{ Id: string }>(cluster.socket, 'POST', '/containers/create?name=target', { body: { Image: 'busybox', Cmd: ['sleep', '3600'], HostConfig: { NetworkMode: 'none' } } });
   target = Id;
   await demand(cluster.socket, 'POST', `/containers/${target}/start`);
-  // What a first look at logs makes stays for ever.
+  // What the first container with a network and the first look at logs make stays for ever.
+  const networked = await demand<{ Id: string }>(cluster.socket, 'POST', '/containers/create', { body: { Image: 'busybox', Cmd: ['true'] } });
+  await demand(cluster.socket, 'POST', `/containers/${networked.Id}/start`);
+  await demand(cluster.socket, 'DELETE', `/containers/${networked.Id}?force=1`);
   const looking = await answerTo('GET', `/containers/${target}/logs?stdout=1&follow=1`);
   assert.equal(looking.status, 200);
   const { paths } = await readJson<{ paths: Record<string, Record<string, Operation>> }>(cluster.socket, '/openapi.json');
@@ -47,6 +50,12 @@ before(async () => {
   })));
   pids = await pidsOf(cluster);
   base = await tracesOf(cluster);
+  await eventually('the cluster comes to rest', async () => {
+    const now = await tracesOf(cluster);
+    const resting = differences(base, now).length === 0;
+    base = now;
+    return resting || undefined;
+  });
 });
 after(async () => { if (skip === false) await cluster.stop(); });
 

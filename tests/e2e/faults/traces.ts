@@ -1,5 +1,6 @@
 // Everything that a cluster has on the machine and in its containerd and log, as a list of names by kind: what containers leave behind shows as
-// a difference. Only looks.
+// a difference. Only looks,
+// but for having containerd collect its garbage first.
 import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -100,6 +101,8 @@ export async function tracesOf(cluster: TestCluster): Promise<Traces> {
   }
   const containerd = containerdOf(cluster);
   try {
+    // What a call that was broken off has left in the snapshotter goes when containerd next collects its garbage: it is made to do so now.
+    await containerd.leases.delete((await containerd.leases.create()).id, { sync: true });
     const short = (paths: readonly string[]): string[] => paths.map((path) => relative(directory, path));
     const traces: Record<string, string[]> = {
       mounts: (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(directory)).map((line) => line.split(' ')[4] ?? ''),
