@@ -18,6 +18,7 @@ import { HostClient } from '@pouch/pipes';
 import { createLogger } from '@pouch/process';
 import { startAgent, type Agent } from '../../../services/agent/src/agent.ts';
 import { readConfig } from '../../../services/agent/src/config.ts';
+import { removeCgroups } from '../../../scripts/cluster/leftovers.ts';
 import { startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { aSpec } from '../../fixtures/domain.ts';
 import { busyboxImage, dockerArchive } from '../../fixtures/images.ts';
@@ -239,6 +240,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
         await link.close();
       } finally {
         await Promise.allSettled([containerd.stop(), nats.stop()]);
+        await removeCgroups(variables['POUCH_CGROUP_PARENT'] as string);
       }
     },
   };
