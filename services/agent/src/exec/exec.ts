@@ -18,6 +18,7 @@ type ExecParams = HostPipes['exec.start']['params'];
 type ExecTrailer = HostPipes['exec.start']['trailer'];
 
 const maxLiveExecs = 1_024;
+const rememberedEnds = 1_024;
 /** Docker's: output of children that outlive the exec's process is not waited for longer. */
 const drainMs = 2_000;
 const drainLookMs = 100;
@@ -27,6 +28,8 @@ const unseenExit = 255;
 export class Execs {
   readonly #rooms: Rooms;
   readonly #live = new Set<string>();
+  /** The last ones that are over: what the log knows by now may not have come to every api yet. */
+  readonly #ended = new Set<string>();
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -38,7 +41,7 @@ export class Execs {
     if (!/^[0-9a-f]{64}$/.test(execId)) throw new OperatingError('bad-parameter', 'an exec id has 64 lower-case hex digits');
     const container = this.#running(containerId);
     if (this.#live.size >= maxLiveExecs) throw new OperatingError('unavailable', `${maxLiveExecs} execs run on this host: no more are taken`);
-    if (this.#live.has(execId)) throw new OperatingError('conflict', `exec ${execId} has been started already`);
+    if (this.#startedBefore(execId)) throw new OperatingError('conflict', `exec ${execId} has been started already`);
     this.#live.add(execId);
     const live = new LiveExec(this.#rooms, params, container);
     try {
@@ -48,7 +51,7 @@ export class Execs {
       await live.dispose();
       throw error;
     }
-    const ended = live.run(client, signal).finally(() => this.#live.delete(execId));
+    const ended = live.run(client, signal).finally(() => this.#over(execId));
     if (!params.detach) return await ended;
     ended.catch((error: unknown) => this.#rooms.logger.error({ containerId, execId, err: error }, 'a detached exec failed'));
     return await Promise.race([live.started, ended]);
@@ -59,8 +62,20 @@ export class Execs {
     for (const { execId, containerId } of this.#rooms.store.execs()) {
       if (this.#live.has(execId)) continue;
       this.#live.add(execId);
-      void this.#resume(containerId, execId).finally(() => this.#live.delete(execId));
+      void this.#resume(containerId, execId).finally(() => this.#over(execId));
     }
+  }
+
+  /** Also by an earlier life of the agent that died before it could tell, and whoever asks again does not know. */
+  #startedBefore(execId: string): boolean {
+    const { store, outbox, config } = this.#rooms;
+    return this.#live.has(execId) || this.#ended.has(execId) || store.execs().some((exec) => exec.execId === execId) || outbox.waiting(execSubject(config.hostId, execId as ExecId)).length > 0;
+  }
+
+  #over(execId: string): void {
+    this.#live.delete(execId);
+    this.#ended.add(execId);
+    if (this.#ended.size > rememberedEnds) for (const oldest of this.#ended) { this.#ended.delete(oldest); break; }
   }
 
   async #resume(containerId: string, execId: string): Promise<void> {
