@@ -11,8 +11,13 @@ export async function finish(rooms: Rooms, container: Container): Promise<void> 
   if (container.status !== 'running' && container.status !== 'paused') return;
   const { id, run } = container;
   const { code, atMs } = rooms.tasks.get(id)?.exit ?? { code: 255, atMs: rooms.now() };
-  const byEvent = rooms.tasks.get(id)?.oomKilled ?? false;
-  const oomKilled = byEvent || (code === sigkillCode && (await hasOomKill(rooms.config.cgroupParent, id)));
+  const counted = code === sigkillCode && (await hasOomKill(rooms.config.cgroupParent, id));
+  const oomKilled = counted || (rooms.tasks.get(id)?.oomKilled ?? false);
+  if (oomKilled && rooms.tasks.get(id)?.oomKilled === false) {
+    // containerd's event may come later, or not at all once the task is gone: it is told here, and once.
+    rooms.tasks.update(id, { oomKilled });
+    void rooms.report(id, { type: 'ReportOomKilled' });
+  }
   const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error: null };
   void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
   rooms.logger.info({ containerId: id, startId: run.startId, exitCode: code, oomKilled }, 'container exited');
