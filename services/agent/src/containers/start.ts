@@ -111,7 +111,7 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
 
 /** containerd has this task already, or is still making or undoing it for an agent that died. */
 function isBeingMade(error: unknown): boolean {
-  return isContainerdError(error, 'already-exists') || (isContainerdError(error) && /failed to start shim: mkdir .*: file exists/.test(error.detail));
+  return isContainerdError(error, 'already-exists') || (isContainerdError(error) && /failed to start shim: mkdir .*: file exists|container with given ID already exists/.test(error.detail));
 }
 
 /**
