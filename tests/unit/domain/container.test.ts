@@ -63,6 +63,11 @@ test('a start is asked once: a second one joins the first', () => {
   given(running).when(request('s2', { kind: 'start' })).refused('already-running');
 });
 
+test('a start may wait for an end that is sure to come, and for no other', () => {
+  given([...running, requested('k', { kind: 'kill', signal: 'SIGKILL' })]).when(request('s2', { kind: 'start' })).types(['ContainerRequested']);
+  given([...running, requested('k', { kind: 'kill', signal: 'SIGTERM' })]).when(request('s2', { kind: 'start' })).refused('already-running');
+});
+
 test('the same command twice changes nothing', () => {
   given([assigned(), created, requested('s1', { kind: 'start' })]).when(request('s1', { kind: 'start' })).then([]);
   given(running).when({ type: 'ReportStarted', run: aRun('s1'), byPolicy: false }).then([]);

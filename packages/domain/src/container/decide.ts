@@ -187,7 +187,8 @@ function killed(state: Container, atMs: number): ContainerEvent[] {
 }
 
 const asks = (kinds: readonly Action['kind'][]) => (request: Request) => kinds.includes(request.action.kind);
-const endsSoon = (state: Container) => state.requests.some(asks(['stop', 'kill']));
+/** Other signals than SIGKILL may be handled: a start must not wait for an end that need not come. */
+const endsSoon = (state: Container) => state.requests.some(({ action }) => action.kind === 'stop' || (action.kind === 'kill' && action.signal === 'SIGKILL'));
 const startsSoon = (state: Container) => state.requests.some(asks(['start', 'restart']));
 const isBeingRemoved = (state: Container) => state.requests.some(asks(['remove']));
 
