@@ -269,7 +269,8 @@ async function leavesNothing(t: TestContext): Promise<void> {
 
   let last: string[] = [];
   await eventually('everything is as it was before', async () => {
-    last = differences(base, await tracesOf(cluster));
+    // A connection that was kept open for reuse may have been closed since: fewer descriptors are nothing left behind.
+    last = differences(base, await tracesOf(cluster)).filter((line) => !line.startsWith('- descriptors of'));
     return last.length === 0 ? true : undefined;
   }, { withinMs: 60_000 }).catch(() => { assert.fail(`${last.length} differences after ${lives} lives:\n${last.slice(0, 60).join('\n')}`); });
   assert.deepEqual(await pidsOf(cluster), pids, 'no process was started again');
