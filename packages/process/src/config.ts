@@ -15,7 +15,7 @@ export function parseConfig<T extends TObject>(schema: T, env: Readonly<Record<s
   const value = Convert(schema, Default(schema, Clean(schema, asked)));
   const errors = [...Errors(schema, value)];
   if (errors.length > 0) {
-    const lines = errors.map((error) => `  ${nameOf(error)}: ${error.message}${described(schema, nameOf(error))}`);
+    const lines = errors.map((error) => `  ${nameOf(error)}: ${choices(schema, nameOf(error)) ?? error.message}${described(schema, nameOf(error))}`);
     throw new ConfigError(`bad configuration:\n${[...new Set(lines)].join('\n')}`);
   }
   return Object.freeze(value as Static<T>);
@@ -26,7 +26,25 @@ function nameOf(error: { instancePath: string; params?: unknown }): string {
   return error.instancePath.slice(1) || (missing ?? []).join(', ');
 }
 
+/** For a variable that is one of some words: which. */
+function choices(schema: TObject, name: string): string | null {
+  const options = (schema.properties[name] as { anyOf?: readonly { const?: unknown }[] } | undefined)?.anyOf ?? [];
+  const words = options.flatMap((option) => (option.const === undefined ? [] : [String(option.const)]));
+  return words.length === 0 ? null : `must be one of ${words.join(', ')}`;
+}
+
 function described(schema: TObject, name: string): string {
   const description = (schema.properties[name] as { description?: string } | undefined)?.description;
   return description === undefined ? '' : ` (${description})`;
+}
+
+/** The configuration that a service starts with; a bad one ends the process with its message and exit code 78 (EX_CONFIG): starting again does not help. */
+export function configurationOr78<T>(service: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`pouch-${service}: ${error.message}\n`);
+    process.exit(78);
+  }
 }

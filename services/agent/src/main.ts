@@ -1,20 +1,10 @@
 // The agent's process: configuration, connections, an orderly end. Containers go on when it ends, however it ends.
 import { connectNats } from '@pouch/eventlog';
-import { ConfigError, createLogger, installCrashHandler, onShutdown } from '@pouch/process';
+import { configurationOr78, createLogger, installCrashHandler, onShutdown } from '@pouch/process';
 import { startAgent } from './agent.ts';
-import { readConfig, type AgentConfig } from './config.ts';
+import { readConfig } from './config.ts';
 
-function configuration(): AgentConfig {
-  try {
-    return readConfig();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exit(78); // EX_CONFIG
-  }
-}
-
-const config = configuration();
+const config = configurationOr78('agent', readConfig);
 const logger = createLogger({ service: 'agent', level: config.logLevel });
 installCrashHandler(logger);
 const link = connectNats({ servers: config.natsUrl, name: `agent ${config.hostId}`, logger });

@@ -2,23 +2,14 @@
 import { join } from 'node:path';
 import { toMessage, type Message, type NameClaim } from '@pouch/contracts';
 import { connectNats, NatsEventLog, openClaims } from '@pouch/eventlog';
-import { createLogger, installCrashHandler, messageOf, onShutdown, systemClock } from '@pouch/process';
-import { readConfig, type Config } from './config.ts';
+import { configurationOr78, createLogger, installCrashHandler, onShutdown, systemClock } from '@pouch/process';
+import { readConfig } from './config.ts';
 import { LinkedHosts } from './hosts.ts';
 import { listen } from './listen.ts';
 import { Projection } from './projection/projection.ts';
 import { buildServer } from './server.ts';
 
-function configuration(): Config {
-  try {
-    return readConfig();
-  } catch (error) {
-    process.stderr.write(`pouch-api: ${messageOf(error)}\n`);
-    return process.exit(78); // EX_CONFIG: starting again does not help
-  }
-}
-
-const config = configuration();
+const config = configurationOr78('api', readConfig);
 const logger = createLogger({ service: 'api', level: config.logLevel });
 installCrashHandler(logger);
 

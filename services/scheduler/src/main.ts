@@ -1,9 +1,9 @@
 // Entry point of the scheduler.
-import { createLogger, installCrashHandler, onShutdown } from '@pouch/process';
+import { configurationOr78, createLogger, installCrashHandler, onShutdown } from '@pouch/process';
 import { readConfig } from './config.ts';
 import { startScheduler } from './scheduler.ts';
 
-const config = readConfig();
+const config = configurationOr78('scheduler', readConfig);
 const logger = createLogger({ service: 'scheduler', level: config.logLevel });
 installCrashHandler(logger);
 const scheduler = startScheduler({
