@@ -62,8 +62,8 @@ export const defaultSeccompProfile: SeccompProfile = {
   defaultAction: 'SCMP_ACT_ERRNO',
   defaultErrnoRet: EPERM,
   archMap: [
-    // Docker has x32 too. Each architecture costs the runtime 6 to 10 ms at every start and exec, and the kernels of Debian and Ubuntu have x32
-    // switched off: a call through it ends the thread instead.
+    // Docker has x32 too. Each architecture costs the runtime several milliseconds at every start and exec (tests/bench/RESULTS.md), for an ABI
+    // that hardly anything uses. A call through it ends the process with SIGSYS (seen with runc 1.1.5); Docker lets it through to the kernel.
     { architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86'] },
     { architecture: 'SCMP_ARCH_AARCH64', subArchitectures: ['SCMP_ARCH_ARM'] },
   ],
