@@ -1,4 +1,5 @@
 // containerd's tasks: the processes of containers, run by shims. Does not open stdio and does not mount anything.
+import { ContainerdError } from './errors.ts';
 import type { CallOptions, Rpc } from './rpc.ts';
 import type { Mount } from './snapshots.ts';
 import { runtimeSpecAny, timestampText, type Any, type WireTimestamp } from './wire.ts';
@@ -71,12 +72,14 @@ export class Tasks {
     return { exitStatus: exit.exitStatus, exitedAt: timestampText(exit.exitedAt) };
   }
 
-  /** Asks the shim. Fails with `not-found`. */
+  /** Asks the shim. Fails with `not-found`; with `deadline` where the shim did not answer containerd, which then knows nothing of the process but its name. */
   async get(containerId: string, { execId = '', ...options }: { execId?: string } & CallOptions = {}): Promise<TaskProcess> {
     const { process } = await this.#rpc.unary<{ process: WireProcess }>(`${SERVICE}/Get`, { containerId, execId }, options, CONTROL_TIMEOUT_MS);
+    if (process.status === 'UNKNOWN') throw new ContainerdError('deadline', 'Tasks.Get', `the shim of ${containerId} does not say how its process is`);
     return { ...fromWire(process), containerId, execId }; // containerd 1.6 puts either into `id` and leaves `container_id` empty
   }
 
+  /** All first processes. `UNKNOWN` are those whose shim did not answer in containerd's time: of them nothing but the id is to be believed. */
   async list(options?: CallOptions): Promise<TaskProcess[]> {
     return (await this.#rpc.unary<{ tasks: WireProcess[] }>(`${SERVICE}/List`, {}, options, CONTROL_TIMEOUT_MS)).tasks.map(fromWire);
   }

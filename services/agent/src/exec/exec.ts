@@ -2,7 +2,7 @@
 // the agent is down its output waits in the FIFOs, its end is told afterwards.
 import { mkdir, rm } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { ContainerdError, isContainerdError, type TaskExit } from '@pouch/containerd';
+import { ContainerdError, isContainerdError, type TaskExit, type TaskProcess, type TaskStdio } from '@pouch/containerd';
 import { execSubject, type HostPipes } from '@pouch/contracts';
 import type { Container, ExecId } from '@pouch/domain';
 import { messageOf, OperatingError } from '@pouch/process';
@@ -22,6 +22,10 @@ const rememberedEnds = 1_024;
 /** Docker's: output of children that outlive the exec's process is not waited for longer. */
 const drainMs = 2_000;
 const drainLookMs = 100;
+/** containerd may go away this often while one exec is started, and be away this long. */
+const beginTries = 4;
+const waitTries = 10;
+const containerdReadyMs = 30_000;
 /** Exit code of a process whose end nobody saw. */
 const unseenExit = 255;
 
@@ -108,6 +112,11 @@ export class Execs {
   }
 }
 
+function nullIfMissing(error: unknown): TaskProcess | null {
+  if (isContainerdError(error, 'not-found')) return null;
+  throw error;
+}
+
 /** Takes away an exec that was added but not started when the agent died: nobody will start it, and it would be waited for as long as its container runs. */
 async function removeUnstarted({ containerd }: Rooms, containerId: string, execId: string): Promise<void> {
   try {
@@ -123,22 +132,23 @@ async function endOf(rooms: Rooms, containerId: string, execId: string, waiting?
   const { containerd, outbox, store, config } = rooms;
   let exitCode = unseenExit;
   let error: string | null = null;
-  try {
-    ({ exitStatus: exitCode } = await (waiting ?? containerd.tasks.wait(containerId, { execId })));
-  } catch (cause) {
-    // The agent ends, not the exec: its next life waits for it.
-    if (rooms.stopping.active) throw cause;
-    if (!isContainerdError(cause, 'not-found')) {
-      // containerd was restarted: ask again once it is there, else the end was not seen.
-      try {
-        await containerd.waitForReady();
-        ({ exitStatus: exitCode } = await containerd.tasks.wait(containerId, { execId }));
-      } catch (again) {
-        if (rooms.stopping.active) throw again;
-        error = messageOf(again);
+  for (let tried = 1, wait = waiting; ; tried++) {
+    try {
+      ({ exitStatus: exitCode } = await (wait ?? containerd.tasks.wait(containerId, { execId })));
+      break;
+    } catch (cause) {
+      // The agent ends, not the exec: its next life waits for it.
+      if (rooms.stopping.active) throw cause;
+      if (isContainerdError(cause, 'not-found')) {
+        if (rooms.tasks.get(containerId)?.status !== 'running') exitCode = 137; // it died with its container
+        break;
       }
-    } else if (rooms.tasks.get(containerId)?.status !== 'running') {
-      exitCode = 137; // it died with its container
+      if (tried === waitTries) {
+        error = messageOf(cause);
+        break;
+      }
+      wait = undefined; // containerd was restarted: it is asked again once it is there
+      await containerd.waitForReady(containerdReadyMs).catch(() => { /* the next wait tells it */ });
     }
   }
   const told = outbox.add({ kind: 'exec', subject: execSubject(config.hostId, execId as ExecId), command: { type: 'ReportExecExited', exitCode, error } });
@@ -189,7 +199,7 @@ class LiveExec {
 
   async run(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
     const { containerId, execId, spec, consoleSize } = this.#params;
-    const { containerd, logger, outbox, config, specs } = this.#rooms;
+    const { logger, outbox, config, specs } = this.#rooms;
     const subject = execSubject(config.hostId, execId as ExecId);
     const unstarted = new AbortController();
     try {
@@ -198,11 +208,7 @@ class LiveExec {
       const stdio = { ...(this.#hasInput() ? { stdin } : {}), stdout, ...(spec.tty ? { terminal: true } : { stderr }) };
       // A user that the container does not have is told as a command that it does not have: Docker's clients expect both in the stream.
       const process = await specs.process(this.#container, spec, consoleSize);
-      await containerd.tasks.exec({ containerId, execId, process, ...stdio });
-      // Before the start, so that the end of a short one is not asked for but comes.
-      const waiting = containerd.tasks.wait(containerId, { execId, signal: unstarted.signal });
-      waiting.catch(() => undefined); // looked at once it has started
-      const { pid } = await containerd.tasks.startExec(containerId, execId);
+      const { pid, waiting } = await this.#begin(process, stdio, unstarted.signal);
       const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecStarted', pid } });
       logger.info({ containerId, execId, pid }, 'exec started');
       void outbox.seqUnlessAway(told).then((seq) => this.#started.resolve({ exitCode: null, seq }));
@@ -223,6 +229,28 @@ class LiveExec {
     this.#stdout?.close();
     this.#stderr?.close();
     if (!this.#rooms.stopping.active) await rm(this.#paths.dir, { recursive: true, force: true });
+  }
+
+  /** Adds and starts the process, once, also where containerd goes away meanwhile: its shim tells afterwards how far it came. */
+  async #begin(process: object, stdio: TaskStdio, signal: AbortSignal): Promise<{ pid: number; waiting: Promise<TaskExit> }> {
+    const { containerId, execId } = this.#params;
+    const { containerd, logger, stopping } = this.#rooms;
+    const { tasks } = containerd;
+    for (let tried = 1; ; tried++) {
+      try {
+        const reached = tried === 1 ? null : await tasks.get(containerId, { execId }).catch(nullIfMissing);
+        if (reached === null) await tasks.exec({ containerId, execId, process, ...stdio });
+        // Before the start, so that the end of a short one is not asked for but comes.
+        const waiting = tasks.wait(containerId, { execId, signal });
+        waiting.catch(() => undefined); // looked at once it has started
+        if (reached !== null && reached.status !== 'CREATED') return { pid: reached.pid, waiting };
+        return { pid: (await tasks.startExec(containerId, execId)).pid, waiting };
+      } catch (error) {
+        if (tried === beginTries || !isContainerdError(error, 'unavailable') || stopping.active) throw error;
+        logger.warn({ containerId, execId, err: error }, 'containerd went away while an exec was started');
+        await containerd.waitForReady(containerdReadyMs);
+      }
+    }
   }
 
   #hasInput(): boolean {
@@ -307,9 +335,10 @@ class LiveExec {
     const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecExited', exitCode, error: detail } });
     containerd.tasks.deleteProcess(containerId, execId).catch(() => { /* most often it was never added */ });
     const seq = await this.#rooms.outbox.seqUnlessAway(told);
-    this.#started.reject(new OperatingError('bad-parameter', detail));
+    const refusal = new OperatingError(isContainerdError(error, 'unavailable') ? 'unavailable' : 'bad-parameter', detail);
+    this.#started.reject(refusal);
     this.#started.promise.catch(() => undefined); // nobody waits for it unless detached
-    if (detach) throw new OperatingError('bad-parameter', detail);
+    if (detach) throw refusal;
     await write(client, frame('stderr', Buffer.from(`${detail}\r\n`), spec.tty), signal).catch(() => { /* the client has gone */ });
     return { exitCode, seq };
   }

@@ -170,7 +170,14 @@ export class Tasks {
     const { signal } = this.#stop;
     const unknown = new Set<string>();
     try {
-      return { listed: await containerd.tasks.list({ signal, timeoutMs: askMs }), unknown };
+      const tasks = await containerd.tasks.list({ signal, timeoutMs: askMs });
+      // containerd lists a task whose shim did not answer it in time, empty: it is there, and anything but gone.
+      for (const { containerId, status } of tasks) {
+        if (status !== 'UNKNOWN') continue;
+        unknown.add(containerId);
+        logger.warn({ containerId }, 'the shim of a container does not answer');
+      }
+      return { listed: tasks.filter(({ status }) => status !== 'UNKNOWN'), unknown };
     } catch (error) {
       if (!isContainerdError(error, 'deadline')) throw error;
       logger.warn({ err: error }, 'tasks cannot be listed at once, each is asked for');
