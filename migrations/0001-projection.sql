@@ -92,3 +92,9 @@ CREATE TABLE execs (
   seq           INTEGER NOT NULL
 );
 CREATE INDEX execs_by_container ON execs (container_id);
+
+CREATE TABLE kernels (
+  id            TEXT    PRIMARY KEY,
+  name          TEXT    NOT NULL,
+  seq           INTEGER NOT NULL
+);

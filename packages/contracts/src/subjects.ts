@@ -1,15 +1,18 @@
 // Subjects of the log: one per aggregate, so that the last sequence of a subject is the optimistic lock on it.
-import type { AggregateKind, ContainerId, ExecId, HostId, ImageKey } from '@pouch/domain';
+import type { AggregateKind, ContainerId, ExecId, HostId, ImageKey, KernelId } from '@pouch/domain';
 
 export const streamName = 'EVT';
 export const everySubject = 'evt.>';
 export const claimsBucket = 'names';
 export const leasesBucket = 'leases';
+/** Object store of guest kernels, by digest. */
+export const kernelsBucket = 'kernels';
 
 export const placementSubject = (id: ContainerId) => `evt.placement.${id}`;
 export const containerSubject = (host: HostId, id: ContainerId) => `evt.container.${host}.${id}`;
 export const hostSubject = (host: HostId) => `evt.host.${host}`;
 export const imageSubject = (host: HostId, key: ImageKey) => `evt.image.${host}.${key}`;
+export const kernelSubject = (id: KernelId) => `evt.kernel.${id}`;
 export const execSubject = (host: HostId, id: ExecId) => `evt.exec.${host}.${id}`;
 
 /** All that an agent follows. */

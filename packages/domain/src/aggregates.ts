@@ -4,6 +4,7 @@ import type { Container, ContainerEvent } from './container/state.ts';
 import { evolveExec, type Exec, type ExecEvent } from './exec.ts';
 import { evolveHost, type Host, type HostEvent } from './host.ts';
 import { evolveImage, type Image, type ImageEvent } from './image.ts';
+import { evolveKernel, type Kernel, type KernelEvent } from './kernel.ts';
 import { evolvePlacement, type Placement, type PlacementEvent } from './placement/placement.ts';
 
 /** State and event types of each aggregate kind. */
@@ -13,6 +14,7 @@ export interface Aggregates {
   readonly host: { readonly state: Host; readonly event: HostEvent };
   readonly image: { readonly state: Image; readonly event: ImageEvent };
   readonly exec: { readonly state: Exec; readonly event: ExecEvent };
+  readonly kernel: { readonly state: Kernel; readonly event: KernelEvent };
 }
 
 export type AggregateKind = keyof Aggregates;
@@ -26,6 +28,7 @@ export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | nul
   host: evolveHost,
   image: evolveImage,
   exec: evolveExec,
+  kernel: evolveKernel,
 };
 
 /** Folds the events of one message onto a state. */

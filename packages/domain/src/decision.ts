@@ -21,6 +21,7 @@ export type RefusalCode =
   | 'not-paused'
   | 'running'
   | 'in-progress'
+  | 'in-use'
   | 'too-many-requests'
   | 'removing'
   | 'removed'

@@ -1,6 +1,7 @@
 // A host of the cluster: what it is, what it can run, and whether it is to be used. Heartbeats and usage are not in the log; loss and return are.
 import { accept, assertNever, refuse, type Decision } from './decision.ts';
 import type { HostId } from './ids.ts';
+import type { MachineFacts } from './machine.ts';
 
 /** What an agent says of its host when it joins, and again when any of it has changed. */
 export interface HostFacts {
@@ -13,6 +14,8 @@ export interface HostFacts {
   /** Runtimes that `HostConfig.Runtime` may name here. */
   readonly runtimes: readonly RuntimeFacts[];
   readonly versions: { readonly agent: string; readonly containerd: string; readonly runc: string };
+  /** Absent: it runs no virtual machines. */
+  readonly machines?: MachineFacts;
   /** Things an operator should know, e.g. limits of this host that settings are clamped to. */
   readonly warnings: readonly string[];
 }

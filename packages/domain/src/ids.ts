@@ -14,6 +14,9 @@ export type ImageId = Branded<'ImageId'>;
 /** 32 lower-case hex digits: the first half of the sha256 of an image's name; made at the edge. */
 export type ImageKey = Branded<'ImageKey'>;
 
+/** A kernel's name as a token of NATS subjects: dots, which would part it, are written as `~`. */
+export type KernelId = Branded<'KernelId'>;
+
 export class InvalidIdError extends Error {
   readonly code = 'invalid-id';
 }
@@ -28,6 +31,16 @@ export const execId = (text: string): ExecId => checked('an exec id', /^[0-9a-f]
 export const hostId = (text: string): HostId => checked('a host id', /^[a-z0-9][a-z0-9-]{0,62}$/, '1 to 63 of a-z, 0-9 and -', text);
 export const imageId = (text: string): ImageId => checked('an image id', /^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hex digits', text);
 export const imageKey = (text: string): ImageKey => checked('an image key', /^[0-9a-f]{32}$/, '32 lower-case hex digits', text);
+
+/** 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit. */
+export function isKernelName(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/.test(text);
+}
+
+export function kernelId(name: string): KernelId {
+  if (!isKernelName(name)) throw new InvalidIdError(`${JSON.stringify(name.slice(0, 80))} is not a kernel's name: it must be 1 to 63 of letters, digits, dots, - and _, beginning with a letter or digit`);
+  return name.replaceAll('.', '~') as KernelId;
+}
 
 /** Docker's rule for container names (`[a-zA-Z0-9][a-zA-Z0-9_.-]+`), with a bound of 255 that Docker leaves to its files. */
 export function isContainerName(text: string): boolean {

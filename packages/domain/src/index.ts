@@ -10,5 +10,7 @@ export * from './container/state.ts';
 export * from './exec.ts';
 export * from './host.ts';
 export * from './image.ts';
+export * from './kernel.ts';
+export * from './machine.ts';
 export * from './placement/placement.ts';
 export * from './placement/schedule.ts';

@@ -104,4 +104,5 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   host: ['id', 'state'],
   image: ['key', 'hostId', 'name', 'state'],
   exec: ['id', 'hostId', 'containerId', 'status'],
+  kernel: ['id', 'name', 'state'],
 };

@@ -1,9 +1,9 @@
 // Answers what is there now: containers, images, hosts, execs, placements. Prepared statements on a read-only connection, synchronous and short;
 // every answer is of the instant of asking. Changes nothing.
-import type { Container, ContainerStatus, Exec, Host, Image, Placement } from '@pouch/domain';
+import type { Container, ContainerStatus, Exec, Host, Image, Kernel, Placement } from '@pouch/domain';
 import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
 import type { Orm } from './database.ts';
-import { containers, execs, history, hosts, images, placements } from './schema.ts';
+import { containers, execs, history, hosts, images, kernels, placements } from './schema.ts';
 
 /** A state, and the message of the log that it stands in. */
 export interface Stored<S> {
@@ -127,6 +127,11 @@ export class PresentReader {
     return this.#statements.imagesById.all({ prefix, end: `${prefix}g` }).map((row) => parsedRow<Image>(row));
   }
 
+  /** Guest kernels of the catalogue, by name. */
+  kernels(): Stored<Kernel>[] {
+    return this.#statements.kernels.all().map((row) => parsedRow<Kernel>(row));
+  }
+
   exec(id: string): Stored<Exec> | null {
     return parsed<Exec>(this.#statements.exec.get({ id }));
   }
@@ -138,8 +143,8 @@ export class PresentReader {
 
   /** Sequence of the message that a row of the present points to; null when there is no such row, or none of that kind. */
   origin(kind: string, id: string, hostId: string | null): number | null {
-    const { containerOrigin, placementOrigin, hostOrigin, imageOrigin, execOrigin } = this.#statements;
-    const statements = { container: containerOrigin, placement: placementOrigin, host: hostOrigin, image: imageOrigin, exec: execOrigin };
+    const { containerOrigin, placementOrigin, hostOrigin, imageOrigin, execOrigin, kernelOrigin } = this.#statements;
+    const statements = { container: containerOrigin, placement: placementOrigin, host: hostOrigin, image: imageOrigin, exec: execOrigin, kernel: kernelOrigin };
     if (!Object.hasOwn(statements, kind)) return null;
     return statements[kind as keyof typeof statements].get({ id, hostId: hostId ?? '' })?.seq ?? null;
   }
@@ -170,7 +175,7 @@ function filterValues({ statuses = presentStatuses, hostId = '' }: ContainerFilt
 function prepare(orm: Orm) {
   const p = sql.placeholder;
   const stored = { seq: history.seq, messageId: history.messageId, storedAtMs: history.storedAtMs, message: history.message };
-  const from = (table: typeof containers | typeof placements | typeof hosts | typeof images | typeof execs) => orm.select(stored).from(table).innerJoin(history, eq(history.seq, table.seq));
+  const from = (table: typeof containers | typeof placements | typeof hosts | typeof images | typeof execs | typeof kernels) => orm.select(stored).from(table).innerJoin(history, eq(history.seq, table.seq));
   const within = (column: typeof containers.id | typeof images.imageId) => and(sql`${column} >= ${p('prefix')}`, sql`${column} < ${p('end')}`);
   const itemColumns =
     'id, host_id AS hostId, name, status, image_id AS imageId, created_at_ms AS createdAtMs, started_at_ms AS startedAtMs, finished_at_ms AS finishedAtMs, exit_code AS exitCode, item';
@@ -196,11 +201,13 @@ function prepare(orm: Orm) {
     imagesById: from(images).where(within(images.imageId)).orderBy(asc(images.name), asc(images.hostId)).limit(1_000).prepare(),
     exec: from(execs).where(eq(execs.id, p('id'))).prepare(),
     execsOf: from(execs).where(eq(execs.containerId, p('containerId'))).prepare(),
+    kernels: from(kernels).orderBy(asc(kernels.name)).prepare(),
     containerOrigin: orm.select({ seq: containers.seq }).from(containers).where(and(eq(containers.id, p('id')), eq(containers.hostId, p('hostId')))).prepare(),
     placementOrigin: orm.select({ seq: placements.seq }).from(placements).where(eq(placements.id, p('id'))).prepare(),
     hostOrigin: orm.select({ seq: hosts.seq }).from(hosts).where(eq(hosts.id, p('id'))).prepare(),
     imageOrigin: orm.select({ seq: images.seq }).from(images).where(and(eq(images.key, p('id')), eq(images.hostId, p('hostId')))).prepare(),
     execOrigin: orm.select({ seq: execs.seq }).from(execs).where(eq(execs.id, p('id'))).prepare(),
+    kernelOrigin: orm.select({ seq: kernels.seq }).from(kernels).where(eq(kernels.id, p('id'))).prepare(),
     statusCounts: orm.select({ status: containers.status, count }).from(containers).where(inArray(containers.status, [...presentStatuses])).groupBy(containers.status).prepare(),
     imageCount: orm.select({ count: sql<number>`count(DISTINCT ${images.imageId})` }).from(images).prepare(),
     hostCounts: orm.select({ status: hosts.status, count }).from(hosts).groupBy(hosts.status).prepare(),

@@ -2,7 +2,7 @@
 import { and, eq, sql } from 'drizzle-orm';
 import type { Orm } from './database.ts';
 import type { PresentChanges } from './present.ts';
-import { containers, execs, hosts, images, placements } from './schema.ts';
+import { containers, execs, hosts, images, kernels, placements } from './schema.ts';
 
 export class PresentTables {
   readonly #statements: ReturnType<typeof prepare>;
@@ -33,6 +33,10 @@ export class PresentTables {
       const [hostId = '', key = ''] = id.split(' ');
       if (row === null) to.dropImage.run({ hostId, key });
       else to.putImage.run({ seq: row.seq, hostId, key, name: row.state.name, imageId: row.state.record.id });
+    }
+    for (const [id, row] of changes.kernels) {
+      if (row === null) to.dropKernel.run({ id });
+      else to.putKernel.run({ seq: row.seq, id, name: row.state.name });
     }
     for (const [id, row] of changes.execs) {
       if (row === null) to.dropExec.run({ id });
@@ -67,6 +71,8 @@ function prepare(orm: Orm) {
       .values({ id: p('id'), containerId: p('containerId'), hostId: p('hostId'), status: p('status'), ...from })
       .onConflictDoUpdate({ target: execs.id, set: excluded('containerId', 'hostId', 'status', 'seq') })
       .prepare(),
+    putKernel: orm.insert(kernels).values({ id: p('id'), name: p('name'), ...from }).onConflictDoUpdate({ target: kernels.id, set: excluded('name', 'seq') }).prepare(),
+    dropKernel: orm.delete(kernels).where(eq(kernels.id, p('id'))).prepare(),
     dropExec: orm.delete(execs).where(eq(execs.id, p('id'))).prepare(),
     dropExecsOf: orm.delete(execs).where(eq(execs.containerId, p('id'))).prepare(),
   };

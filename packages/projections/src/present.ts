@@ -1,6 +1,6 @@
 // The rows of the present that one batch changes, kept in memory until its end: each message is taken in order, each row is written once.
 // So a batch of any size leaves the same rows as its messages one by one. No IO: what stood before is asked of `standing`.
-import { assertNever, type AggregateKind, type Container, type Exec, type Host, type Image, type Placement, type StateOf } from '@pouch/domain';
+import { assertNever, type AggregateKind, type Container, type Exec, type Host, type Image, type Kernel, type Placement, type StateOf } from '@pouch/domain';
 import type { ContainerColumns, Decoded } from './entry.ts';
 
 /** A snapshot and the sequence of its message. */
@@ -30,6 +30,7 @@ export class PresentChanges {
   /** By `hostId key`. */
   readonly images = new Map<string, Row<Image> | null>();
   readonly execs = new Map<string, Row<Exec> | null>();
+  readonly kernels = new Map<string, Row<Kernel> | null>();
   /** Containers that went in this batch: what the database holds of their execs goes before `execs` is written. */
   readonly execsGoneOf = new Set<string>();
 
@@ -67,6 +68,12 @@ export class PresentChanges {
         const exec = row<'exec'>();
         this.execs.set(exec.state.id, exec);
         return exec.state.status === 'exited';
+      }
+      case 'kernel': {
+        const kernel = row<'kernel'>();
+        const gone = kernel.state.state === 'removed';
+        this.kernels.set(kernel.state.id, gone ? null : kernel);
+        return gone;
       }
       default:
         return assertNever(kind);

@@ -74,4 +74,6 @@ export const execs = sqliteTable('execs', {
   ...origin,
 });
 
-export const tables = { checkpoint, subjects, history, containers, placements, hosts, images, execs };
+export const kernels = sqliteTable('kernels', { id: text().primaryKey(), name: text().notNull(), ...origin });
+
+export const tables = { checkpoint, subjects, history, containers, placements, hosts, images, execs, kernels };

@@ -28,6 +28,7 @@ const refusalStatus: Readonly<Record<RefusalCode, number>> = {
   'not-paused': 409,
   running: 409,
   'in-progress': 409,
+  'in-use': 409,
   'too-many-requests': 429,
   removing: 409,
   stale: 409,

@@ -46,7 +46,7 @@ export class Placer {
   async #place({ placement, seq }: Waiting, term: Term): Promise<void> {
     const { view, logger } = this.#deps;
     // Choosing and counting happen in one go, before anything is awaited: two requests never count on the same room.
-    const plan = schedule(placement.spec, view.candidates(), placement.rejections);
+    const plan = schedule(placement.spec, view.candidates(), placement.rejections, view.catalogued);
     if (plan.outcome === 'refuse') {
       await this.#decide(placement, seq, { type: 'RefusePlacement', code: plan.code, message: plan.message, verdicts: plan.verdicts });
       logger.info({ containerId: placement.id, reason: plan.message }, 'placement refused');

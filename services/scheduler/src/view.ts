@@ -1,6 +1,6 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody and decides nothing.
-import type { AggregateKind, Candidate, Container, ContainerId, Host, HostId, Placement, Reserved } from '@pouch/domain';
+import type { AggregateKind, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Kernel, Placement, Reserved } from '@pouch/domain';
 import { placementSubject, type Recorded } from '@pouch/contracts';
 
 /** A request that has no host yet, with the sequence of its message: the guess for the next append. */
@@ -50,6 +50,8 @@ export class View {
   /** Names of containers between a host's no and what their placement says to it. */
   readonly #replacing = new Map<string, string>();
   readonly #gone = new Map<string, Gone>();
+  /** Guest kernels of the catalogue, by name. */
+  readonly #kernels = new Map<string, Kernel>();
 
   /** Takes one message in; the log's order per subject is assumed. */
   apply({ subject, seq, message }: Recorded): void {
@@ -73,6 +75,17 @@ export class View {
         if ((snapshot as { state: string }).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         else this.#gone.delete(subject);
         break;
+      case 'kernel': {
+        const kernel = snapshot as Kernel;
+        if (kernel.state === 'present') {
+          this.#kernels.set(kernel.name, kernel);
+          this.#gone.delete(subject);
+        } else {
+          this.#kernels.delete(kernel.name);
+          this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        }
+        break;
+      }
       default: // kinds of a newer version concern a newer scheduler
     }
   }
@@ -161,6 +174,13 @@ export class View {
   candidates(): Candidate[] {
     return this.hosts().filter((host) => host.state !== 'removed').map((host) => ({ host, reserved: this.#reserved(host.id) }));
   }
+
+  /** What the catalogue knows of a guest kernel; any host can fetch it. */
+  readonly catalogued: CataloguedKernel = (name) => {
+    const kernel = this.#kernels.get(name);
+    if (kernel === undefined) return null;
+    return { profilesOn: (hostId) => kernel.probes.find((probe) => probe.hostId === hostId && probe.digest === kernel.record.digest)?.profiles ?? [] };
+  };
 
   #reserved(hostId: HostId): Reserved {
     const books = this.#books.get(hostId);

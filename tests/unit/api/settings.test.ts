@@ -13,7 +13,7 @@ const noDefaults: ImageDefaults = { entrypoint: [], cmd: ['sh'], env: ['PATH=/bi
 
 function read(body: DockerCreateBody, defaults: Partial<ImageDefaults> = {}): { spec: ContainerSpec; warnings: string[] } {
   return readSettings(body, {
-    id: containerId('c'.repeat(64)), defaultRuntime: 'runc', runtimes: ['runc', 'runv'],
+    id: containerId('c'.repeat(64)), defaultRuntime: 'runc', runtimes: ['crun', 'runc', 'runv'], kernels: ['debian-6.1', 'old-2.6.32'],
     image: { pin: { reference: 'busybox', name: 'docker.io/library/busybox:latest', id: imageId(`sha256:${'b'.repeat(64)}`), manifestDigest: `sha256:${'d'.repeat(64)}` }, defaults: { ...noDefaults, ...defaults } },
     findContainer: (name) => (name === 'other' ? ({ id: aContainerId, name, spec: read({}).spec } as never) : null),
   });
@@ -31,7 +31,7 @@ test('what is said is what inspect shows', () => {
     AttachStdin: true, AttachStdout: true, AttachStderr: false, StopSignal: 'SIGUSR1', StopTimeout: 3, ExposedPorts: { '80/tcp': {}, '53/udp': {} },
   };
   const host = {
-    Runtime: 'runv', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared'],
+    Runtime: 'crun', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared'],
     Mounts: [{ Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true, BindOptions: { Propagation: 'slave', NonRecursive: true } }, { Type: 'tmpfs', Target: '/u', TmpfsOptions: { SizeBytes: 4096, Mode: 448 } }],
     Tmpfs: { '/run': 'rw,noexec,size=65536,mode=1777' }, Memory: 100_000_000, MemorySwap: 200_000_000, NanoCpus: 1_500_000_000, CpuShares: 512, CpusetCpus: '0-2,4', PidsLimit: 100,
     Ulimits: [{ Name: 'nofile', Soft: 1, Hard: 2 }], CapAdd: ['CAP_NET_ADMIN'], CapDrop: ['ALL'], GroupAdd: ['audio'], Privileged: false, ReadonlyRootfs: true, SecurityOpt: ['no-new-privileges', 'seccomp=unconfined'],
@@ -109,4 +109,26 @@ test('whatever a spec is read from, showing and reading it again gives the same'
     const again = parseBody(Buffer.from(JSON.stringify({ ...showConfig(spec), HostConfig: showHostConfig(spec) }))) as DockerCreateBody;
     assert.deepEqual(read(again).spec, spec);
   }), { numRuns: 200 });
+});
+
+test('a virtual machine is refused what it cannot have, by name and with a reason, and gets memory where none is asked for', () => {
+  const machine = (host: object): string => {
+    try {
+      read({ HostConfig: { Runtime: 'runv', ...host } });
+      return 'taken';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  assert.match(machine({ NetworkMode: 'host' }), /^HostConfig\.NetworkMode: .*network stack of its own/);
+  assert.match(machine({ Privileged: true }), /^HostConfig\.Privileged: .*kernel of its own/);
+  assert.match(machine({ Devices: [{ PathOnHost: '/dev/null' }] }), /^HostConfig\.Devices: /);
+  assert.match(machine({ PidMode: 'host' }), /^HostConfig\.PidMode: /);
+  assert.match(machine({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}'] }), /^HostConfig\.SecurityOpt: /);
+  assert.match(machine({ Memory: 32 * 2 ** 20 }), /^HostConfig\.Memory: .*at least 64 MiB/);
+  assert.match(machine({ Annotations: { 'io.pouch.kernel': 'nosuch' } }), /there is no guest kernel "nosuch"; there are debian-6\.1, old-2\.6\.32/);
+  assert.equal(machine({ Annotations: { 'io.pouch.kernel': 'old-2.6.32' }, NetworkMode: 'none', SecurityOpt: ['seccomp=unconfined'], CapAdd: ['NET_ADMIN'] }), 'taken');
+  assert.equal(read({ HostConfig: { Runtime: 'runv' } }).spec.resources.memoryBytes, 256 * 2 ** 20);
+  assert.equal(read({ HostConfig: { Runtime: 'runv', Memory: 2 ** 30 } }).spec.resources.memoryBytes, 2 ** 30);
+  assert.throws(() => read({ HostConfig: { Annotations: { 'io.pouch.kernel': 'debian-6.1' } } }), /the runtime runc shares the kernel of its host/);
 });

@@ -84,3 +84,27 @@ test('a host that announces itself unchanged is no news; lost hosts return', () 
   const back = decideHost(after, announce, 4);
   assert.deepEqual(back.ok && back.events.map((event) => event.type), ['HostReturned']);
 });
+
+test('a virtual machine goes to a host that has its kernel or can fetch it, and each host says what keeps it from it', () => {
+  const runtimes = [{ name: 'runv', path: '/x/runv' }];
+  const booted = (ok: boolean) => [{ profile: 'modern', ok, bootMs: ok ? 900 : null, lacks: ok ? [] : ['no answer in 30 s'] }];
+  const host = (id: string, kernels: [string, boolean][], defaultKernel: string | null) => candidate(aHost(id, {
+    facts: aHostsFacts({ runtimes, machines: { acceleration: 'tcg', defaultKernel, kernels: kernels.map(([name, ok]) => ({ name, digest: 'sha256:x', release: null, profiles: booted(ok) })) } }),
+  }));
+  const wants = (kernel: string | null) => aSpec({ runtime: 'runv', annotations: kernel === null ? {} : { 'io.pouch.kernel': kernel } });
+  const plan = (kernel: string | null, hosts: Candidate[], catalogued: Parameters<typeof schedule>[3] = () => null) => schedule(wants(kernel), hosts, [], catalogued);
+
+  const hosts = [host('a', [], null), host('b', [['debian', true], ['broken', false]], 'debian')];
+  const byDefault = plan(null, hosts);
+  assert.equal(byDefault.outcome === 'place' && byDefault.hostId, 'b');
+  assert.match(byDefault.verdicts.find(({ hostId: id }) => id === 'a')?.reason ?? '', /no guest kernel of its own yet/);
+  const broken = plan('broken', hosts);
+  assert.match(broken.verdicts.find(({ hostId: id }) => id === 'b')?.reason ?? '', /does not boot there: modern: no answer in 30 s/);
+  assert.match(plan('old', hosts).verdicts.find(({ hostId: id }) => id === 'b')?.reason ?? '', /no guest kernel "old"; it has debian, broken/);
+  // In the catalogue: any host can have it, but for one that has tried it in vain.
+  const fetched = plan('old', hosts, (name) => (name === 'old' ? { profilesOn: (id) => (id === 'a' ? booted(false) : []) } : null));
+  assert.equal(fetched.outcome === 'place' && fetched.hostId, 'b');
+  assert.equal(fetched.verdicts.find(({ hostId: id }) => id === 'a')?.filter, 'kernel');
+  // Containers that share their host's kernel are not asked.
+  assert.equal(schedule(aSpec({ runtime: 'runc' }), [candidate(aHost('a'))], []).outcome, 'place');
+});

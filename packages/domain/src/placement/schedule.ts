@@ -2,6 +2,7 @@
 import type { HostId } from '../ids.ts';
 import type { Capacity, Host } from '../host.ts';
 import type { ContainerSpec } from '../container/spec.ts';
+import { explainKernel, type CataloguedKernel } from '../machine.ts';
 import { maxPlacementAttempts, type Verdict } from './placement.ts';
 
 /** A host as the scheduler sees it at the moment of choosing. */
@@ -26,7 +27,7 @@ export type Plan =
 interface Filter {
   readonly name: string;
   /** Null: may run here; else one sentence why not. */
-  readonly explain: (spec: ContainerSpec, candidate: Candidate) => string | null;
+  readonly explain: (spec: ContainerSpec, candidate: Candidate, catalogued: CataloguedKernel) => string | null;
 }
 
 /** In order of cheapness; the first that objects is the one that is told. */
@@ -34,6 +35,7 @@ const filters: readonly Filter[] = [
   { name: 'health', explain: (_spec, { host }) => (host.state === 'up' ? null : `the host is ${host.state}`) },
   { name: 'cordon', explain: (_spec, { host }) => (host.cordoned ? 'the host is cordoned: it takes no new containers' : null) },
   { name: 'runtime', explain: explainRuntime },
+  { name: 'kernel', explain: (spec, { host }, catalogued) => explainKernel(spec, host, catalogued) },
   { name: 'capacity', explain: (spec, { host }) => explainFit(spec, host.facts.capacity) },
   { name: 'ports', explain: explainPorts },
 ];
@@ -65,21 +67,21 @@ export function score({ host, reserved }: Candidate): number {
   return -reserved.containers + free * 0.5;
 }
 
-/** Chooses among `candidates`; hosts that have rejected this very request are passed over. Ties go to the lowest host id, so the choice is repeatable. */
-export function schedule(spec: ContainerSpec, candidates: readonly Candidate[], rejections: readonly Verdict[]): Plan {
-  const verdicts = candidates.map((candidate) => judge(spec, candidate, rejections));
+/** Chooses among `candidates`; hosts that have rejected this very request are passed over. Ties go to the lowest host id, so the choice is repeatable. `catalogued`: kernels that any host can fetch. */
+export function schedule(spec: ContainerSpec, candidates: readonly Candidate[], rejections: readonly Verdict[], catalogued: CataloguedKernel = () => null): Plan {
+  const verdicts = candidates.map((candidate) => judge(spec, candidate, rejections, catalogued));
   const fit = verdicts.filter((verdict) => verdict.filter === null);
   const best = fit.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0) || (a.hostId < b.hostId ? -1 : 1))[0];
   if (best !== undefined && rejections.length < maxPlacementAttempts) return { outcome: 'place', hostId: best.hostId, verdicts };
   return { outcome: 'refuse', code: refusalCode(verdicts), message: refusalMessage(verdicts), verdicts };
 }
 
-function judge(spec: ContainerSpec, candidate: Candidate, rejections: readonly Verdict[]): Verdict {
+function judge(spec: ContainerSpec, candidate: Candidate, rejections: readonly Verdict[], catalogued: CataloguedKernel): Verdict {
   const hostId = candidate.host.id;
   const rejection = rejections.find((verdict) => verdict.hostId === hostId);
   if (rejection !== undefined) return rejection;
   for (const { name, explain } of filters) {
-    const reason = explain(spec, candidate);
+    const reason = explain(spec, candidate, catalogued);
     if (reason !== null) return { hostId, filter: name, reason, score: null };
   }
   return { hostId, filter: null, reason: '', score: score(candidate) };

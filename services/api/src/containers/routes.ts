@@ -15,6 +15,7 @@ import type { Deps } from '../deps.ts';
 import { badField, HttpError } from '../errors.ts';
 import { actorOf } from '../http/actor.ts';
 import { clientGone } from '../http/gone.ts';
+import { kernelNames } from '../kernels/catalogue.ts';
 import { requireContainer } from '../http/reads.ts';
 import { findImage, requirePlatform } from './images.ts';
 import { inspectContainer } from './inspect.ts';
@@ -49,6 +50,7 @@ function createRoute(app: FastifyInstance, deps: Deps): void {
     const { spec, warnings } = readSettings(body, {
       id, image, defaultRuntime: config.defaultRuntime,
       get runtimes() { return runtimesOf(deps); },
+      get kernels() { return kernelNames(projection); },
       findContainer: (reference) => {
         const resolved = projection.present.resolveContainer(reference);
         return resolved.ok ? resolved.container.state : null;

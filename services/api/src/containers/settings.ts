@@ -1,7 +1,7 @@
 // Docker's JSON to a container's spec and back, by the tables under settings/. What is not in a table is either refused by name (it
 // would not take effect) or unknown to Docker too. Pure: the cluster is asked only through `Surroundings`.
 import type { DockerCreateBody } from '@pouch/contracts';
-import type { ContainerSpec } from '@pouch/domain';
+import { defaultMachineMemoryBytes, explainMachineMisfit, isMachine, kernelAnnotation, kernelOf, machineRuntime, type ContainerSpec } from '@pouch/domain';
 import { badField, HttpError, requireSpecSize } from '../errors.ts';
 import { containerSettings, noCommand } from './settings/container.ts';
 import { emptyDraft, type Draft, type Surroundings } from './settings/draft.ts';
@@ -28,6 +28,7 @@ export function readSettings(body: DockerCreateBody, surroundings: Surroundings)
   }
   if (draft.entrypoint.length === 0 && draft.cmd.length === 0) throw noCommand();
   checkTogether(draft, body);
+  settleMachine(draft, surroundings);
   settleHostname(draft, body, surroundings);
   warnOfNoEffect(draft, surroundings, warn);
   refuseEndpoints(body, draft);
@@ -53,6 +54,19 @@ function checkTogether(draft: Draft, body: DockerCreateBody): void {
     if (draft.dns.length > 0) throw conflict('HostConfig.Dns', 'dns');
     if (draft.extraHosts.length > 0) throw conflict('HostConfig.ExtraHosts', 'custom host-to-IP mapping');
   }
+}
+
+/** What a container with a kernel of its own cannot have, and what it has where nothing is said. */
+function settleMachine(draft: Draft, { kernels }: Surroundings): void {
+  const kernel = kernelOf(draft);
+  if (!isMachine(draft)) {
+    if (kernel !== null) throw badField(`HostConfig.Annotations.${kernelAnnotation}`, `the runtime ${draft.runtime} shares the kernel of its host; a guest kernel is possible with the runtime ${machineRuntime}`);
+    return;
+  }
+  const misfit = explainMachineMisfit(draft);
+  if (misfit !== null) throw badField(misfit.field, misfit.reason);
+  if (kernel !== null && !kernels.includes(kernel)) throw badField(`HostConfig.Annotations.${kernelAnnotation}`, `there is no guest kernel ${JSON.stringify(kernel.slice(0, 80))}; ${kernels.length === 0 ? 'none has been added yet' : `there are ${kernels.join(', ')}`}`);
+  if (draft.resources.memoryBytes === null) draft.resources = { ...draft.resources, memoryBytes: defaultMachineMemoryBytes };
 }
 
 /** In the host's network a container that was given no name has the host's; beside another container it has that one's. */

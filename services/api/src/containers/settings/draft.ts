@@ -13,6 +13,8 @@ export interface Surroundings {
   /** Runtimes that any host has; empty while no host has joined. */
   readonly runtimes: readonly string[];
   readonly defaultRuntime: string;
+  /** Guest kernels of the catalogue and of hosts. */
+  readonly kernels: readonly string[];
 }
 
 /** Default size of /dev/shm, Docker's. */
