@@ -10,4 +10,5 @@ export { Lease, openLease, type LeaseHolder, type LeaseOptions, type OpenLeaseOp
 export { MemoryBucket, type MemoryBucketOptions } from './memory-bucket.ts';
 export { MemoryEventLog, type MemoryEventLogOptions } from './memory-event-log.ts';
 export { NatsEventLog, openEventLog, type EventLogOptions } from './nats-event-log.ts';
+export { NatsObjectStore, type ObjectStore, type ObjectStoreOptions, type StoredObject } from './object-store.ts';
 export { subjectMatches } from './subjects.ts';

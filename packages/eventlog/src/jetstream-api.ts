@@ -109,10 +109,16 @@ export async function streamInfo(link: NatsLink, name: string, timeoutMs: number
   return await orNull(call<StreamInfo>(link, `STREAM.INFO.${name}`, null, timeoutMs), jsError.streamNotFound);
 }
 
-/** By sequence, or the newest of a subject; from the stream's leader, so never stale. Null: there is none. */
-export async function storedMessage(link: NatsLink, stream: string, which: { readonly seq: number } | { readonly last_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
+/** By sequence, the newest of a subject, or the next of a subject from a sequence on; from the stream's leader, so never stale. Null: there is none. */
+export async function storedMessage(link: NatsLink, stream: string, which: { readonly seq: number } | { readonly last_by_subj: string } | { readonly seq: number; readonly next_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
   const answer = await orNull(call<{ message: StoredMessage }>(link, `STREAM.MSG.GET.${stream}`, which, timeoutMs), jsError.messageNotFound);
   return answer?.message ?? null;
+}
+
+/** Subjects that a stream has messages of, at most a page of the server's (100,000). */
+export async function subjectsOf(link: NatsLink, stream: string, filter: string, timeoutMs: number): Promise<string[]> {
+  const info = await call<{ state: { subjects?: Record<string, number> } }>(link, `STREAM.INFO.${stream}`, { subjects_filter: filter }, timeoutMs);
+  return Object.keys(info.state.subjects ?? {});
 }
 
 /** Removes messages of a subject: all but the newest `keep`, or those before `seq`. */
