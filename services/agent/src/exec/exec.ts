@@ -112,6 +112,13 @@ export class Execs {
   }
 }
 
+/** Nobody knows whether the process has run. */
+class UnseenError extends OperatingError {
+  constructor(message: string) {
+    super('unavailable', message);
+  }
+}
+
 function nullIfMissing(error: unknown): TaskProcess | null {
   if (isContainerdError(error, 'not-found')) return null;
   throw error;
@@ -231,22 +238,29 @@ class LiveExec {
     if (!this.#rooms.stopping.active) await rm(this.#paths.dir, { recursive: true, force: true });
   }
 
-  /** Adds and starts the process, once, also where containerd goes away meanwhile: its shim tells afterwards how far it came. */
+  /**
+   * Adds and starts the process, at most once, also where containerd goes away meanwhile: its shim tells afterwards how far it came. Where the
+   * start itself was cut, a process that does not show may have run: UnseenError.
+   */
   async #begin(process: object, stdio: TaskStdio, signal: AbortSignal): Promise<{ pid: number; waiting: Promise<TaskExit> }> {
     const { containerId, execId } = this.#params;
     const { containerd, logger, stopping } = this.#rooms;
     const { tasks } = containerd;
+    let starting = false;
     for (let tried = 1; ; tried++) {
       try {
         const reached = tried === 1 ? null : await tasks.get(containerId, { execId }).catch(nullIfMissing);
+        const runs = reached !== null && reached.status !== 'CREATED';
+        if (starting && !runs) throw new UnseenError('containerd ended while the exec was started: whether it has run is not known');
         if (reached === null) await tasks.exec({ containerId, execId, process, ...stdio });
         // Before the start, so that the end of a short one is not asked for but comes.
         const waiting = tasks.wait(containerId, { execId, signal });
         waiting.catch(() => undefined); // looked at once it has started
-        if (reached !== null && reached.status !== 'CREATED') return { pid: reached.pid, waiting };
+        if (runs) return { pid: reached.pid, waiting };
+        starting = true;
         return { pid: (await tasks.startExec(containerId, execId)).pid, waiting };
       } catch (error) {
-        if (tried === beginTries || !isContainerdError(error, 'unavailable') || stopping.active) throw error;
+        if (tried === beginTries || !isContainerdError(error, 'unavailable', 'deadline') || stopping.active) throw error;
         logger.warn({ containerId, execId, err: error }, 'containerd went away while an exec was started');
         await containerd.waitForReady(containerdReadyMs);
       }
@@ -329,13 +343,13 @@ class LiveExec {
     const { outbox, store, containerd, logger } = this.#rooms;
     const detail = error instanceof ContainerdError ? error.detail : messageOf(error);
     const failure = startFailure(error);
-    const exitCode = failure.exitCode === 127 ? 127 : 126; // Docker's: an exec has no 128
+    const exitCode = error instanceof UnseenError ? unseenExit : failure.exitCode === 127 ? 127 : 126; // Docker's: an exec has no 128
     logger.warn({ containerId, execId, exitCode, err: error }, 'exec could not be started');
     store.dropExec(execId);
     const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecExited', exitCode, error: detail } });
     containerd.tasks.deleteProcess(containerId, execId).catch(() => { /* most often it was never added */ });
     const seq = await this.#rooms.outbox.seqUnlessAway(told);
-    const refusal = new OperatingError(isContainerdError(error, 'unavailable') ? 'unavailable' : 'bad-parameter', detail);
+    const refusal = new OperatingError(error instanceof UnseenError || isContainerdError(error, 'unavailable') ? 'unavailable' : 'bad-parameter', detail);
     this.#started.reject(refusal);
     this.#started.promise.catch(() => undefined); // nobody waits for it unless detached
     if (detach) throw refusal;
