@@ -12,6 +12,9 @@ export const sysPath: string = join(build, 'pouch-sys');
 /** PID 1 for `HostConfig.Init`; bind it on /sbin/docker-init and start `/sbin/docker-init -- COMMAND …`. */
 export const initPath: string = join(build, 'container-init');
 
+/** PID 1 of a virtual machine: /init of its initramfs. Speaks c/vm/protocol.h. */
+export const guestInitPath: string = join(build, 'pouch-init');
+
 /** What the log writer is told. */
 export type LogWriterOptions = {
   /** Absolute directory, made by the caller, that holds the log and nothing else. */
