@@ -2,10 +2,11 @@
 // It must not install packages on the system or change the system's apt state.
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { environment, projectDir } from './config.ts';
+import { extractDebianPackage } from './debian-package.ts';
 
 const run = promisify(execFile);
 
@@ -59,71 +60,15 @@ export async function locateNatsServer(): Promise<NatsServer> {
   throw new Error(`no nats-server of at least ${oldestNatsServer} was found: run \`npm run up\` once, install one, or set POUCH_NATS_SERVER`);
 }
 
-/** The base address of the Debian mirror that this system's apt uses, if it uses one. */
-async function debianMirror(): Promise<string | undefined> {
-  if (environment.debianMirror !== undefined) return environment.debianMirror;
-  const { stdout } = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']);
-  return stdout.split('\n').map((line) => line.trim()).find((uri) => /\/debian\/?$/.test(uri));
-}
-
-async function firstReadable(paths: readonly string[]): Promise<string | undefined> {
-  for (const path of paths) {
-    try {
-      await access(path, constants.R_OK);
-      return path;
-    } catch {
-      continue; // the next one is the answer to this one's absence
-    }
-  }
-  return undefined;
-}
-
 const noServer = (reason: string): Error => new Error(
   `no nats-server of at least ${oldestNatsServer} is installed, and Debian 13's package could not be had: ${reason}. ` +
   'Install one (any 2.10.23 or newer in PATH will be used), set POUCH_NATS_SERVER to its path, or set POUCH_DEBIAN_MIRROR to a Debian mirror.');
 
-/** apt switches that keep every list, cache and configuration inside `directory`. */
-function privateApt(directory: string): string[] {
-  const settings: Record<string, string> = {
-    'Dir::State': join(directory, 'state'),
-    'Dir::Cache': join(directory, 'cache'),
-    'Dir::Etc::sourcelist': join(directory, 'sources.list'),
-    'Dir::Etc::sourceparts': '/dev/null',
-    'Dir::Etc::preferences': '/dev/null',
-    'Dir::Etc::preferencesparts': '/dev/null',
-    'APT::Sandbox::User': 'root',
-    'Acquire::Languages': 'none',
-    'Acquire::Retries': '2',
-    'Acquire::http::Timeout': '30',
-  };
-  return Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-}
-
-async function extractDebianPackage(): Promise<void> {
-  const mirror = await debianMirror();
-  if (mirror === undefined) throw noServer('the apt sources of this machine name no Debian mirror');
-  const keyring = await firstReadable(['/usr/share/keyrings/debian-archive-trixie-stable.gpg', '/usr/share/keyrings/debian-archive-keyring.gpg', '/usr/share/keyrings/debian-archive-keyring.pgp']);
-  if (keyring === undefined) throw noServer('the package debian-archive-keyring is not installed');
-
-  const directory = join(projectDir, `apt-${process.pid}`);
-  const target = join(projectDir, 'nats-server');
+async function extractFromDebian(): Promise<void> {
   try {
-    for (const part of ['state/lists/partial', 'cache/archives/partial', 'root']) await mkdir(join(directory, part), { recursive: true });
-    await writeFile(join(directory, 'state', 'status'), '');
-    await writeFile(join(directory, 'sources.list'), `deb [signed-by=${keyring}] ${mirror} trixie main\n`);
-    const apt = privateApt(directory);
-    const options = { cwd: directory, timeout: 300_000, maxBuffer: 16 << 20 };
-    await run('apt-get', [...apt, '-qq', 'update'], options);
-    await run('apt-get', [...apt, '-qq', 'download', 'nats-server'], options);
-    const archive = (await readdir(directory)).find((name) => name.endsWith('.deb'));
-    if (archive === undefined) throw new Error('apt-get download left no .deb behind');
-    await run('dpkg-deb', ['-x', archive, join(directory, 'root')], options);
-    await rm(target, { recursive: true, force: true });
-    await rename(join(directory, 'root'), target);
+    await extractDebianPackage({ suite: 'trixie', name: 'nats-server' }, join(projectDir, 'nats-server'));
   } catch (cause) {
     throw Object.assign(noServer(cause instanceof Error ? cause.message.trim() : String(cause)), { cause });
-  } finally {
-    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -133,7 +78,7 @@ export async function provideNatsServer(say: (line: string) => void): Promise<Na
   if (found !== undefined) return found;
   if (environment.natsServer !== undefined) throw new Error(`POUCH_NATS_SERVER names ${environment.natsServer}, which is not a nats-server of at least ${oldestNatsServer}`);
   say('fetching nats-server from Debian 13 into the project\'s directory');
-  await extractDebianPackage();
+  await extractFromDebian();
   const fetched = await findNatsServer();
   if (fetched === undefined) throw noServer('the extracted program does not run here');
   return fetched;
