@@ -15,6 +15,8 @@ export interface HostCalls {
   'image.remove': { params: { name: string; force: boolean; actor: string }; result: { untagged: string[]; deleted: string[]; seq: number } };
   /** Removes images that no container uses: dangling ones, or all. */
   'image.prune': { params: { all: boolean; untilMs: number | null; labels: string[]; notLabels: string[]; actor: string }; result: { untagged: string[]; deleted: string[]; reclaimedBytes: number; seq: number } };
+  /** Fetches a kernel of the catalogue, boots it under each machine profile and tells the log what works. Answers with the log's sequence of that. */
+  'kernel.probe': { params: { name: string; actor: string }; result: { seq: number } };
   'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
   /** Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. */
   'host.shutdown': { params: { timeoutSeconds: number }; result: { stopped: number } };
@@ -32,6 +34,8 @@ export interface HostPipes {
     params: { containerId: string; stdout: boolean; stderr: boolean; follow: boolean; timestamps: boolean; tail: number | null; sinceNs: string | null; untilNs: string | null };
     trailer: Record<string, never>;
   };
+  /** What the machine of a container wrote to its console: of the present or else the last run. Raw bytes. */
+  'container.console': { params: { containerId: string; follow: boolean }; trailer: Record<string, never> };
   /** Starts an exec and carries its stdio. `seq`: the log's sequence at which its end is told. */
   'exec.start': {
     params: { containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string };

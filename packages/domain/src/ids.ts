@@ -32,13 +32,13 @@ export const hostId = (text: string): HostId => checked('a host id', /^[a-z0-9][
 export const imageId = (text: string): ImageId => checked('an image id', /^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hex digits', text);
 export const imageKey = (text: string): ImageKey => checked('an image key', /^[0-9a-f]{32}$/, '32 lower-case hex digits', text);
 
-/** 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit. */
+/** 1 to 63 of `a-z 0-9 . _ -`, beginning with a letter or digit: it is a directory's name on hosts. */
 export function isKernelName(text: string): boolean {
-  return /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/.test(text);
+  return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
 }
 
 export function kernelId(name: string): KernelId {
-  if (!isKernelName(name)) throw new InvalidIdError(`${JSON.stringify(name.slice(0, 80))} is not a kernel's name: it must be 1 to 63 of letters, digits, dots, - and _, beginning with a letter or digit`);
+  if (!isKernelName(name)) throw new InvalidIdError(`${JSON.stringify(name.slice(0, 80))} is not a kernel's name: it must be 1 to 63 of a-z, 0-9, dots, - and _, beginning with a letter or digit`);
   return name.replaceAll('.', '~') as KernelId;
 }
 

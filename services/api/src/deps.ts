@@ -1,6 +1,6 @@
 // What the rooms of the api share, made once by main.ts (or by a test) and passed in. Types only.
 import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message, NameClaim } from '@pouch/contracts';
-import type { Claims, EventLog } from '@pouch/eventlog';
+import type { Claims, EventLog, ObjectStore } from '@pouch/eventlog';
 import type { CallOptions, ClientPipe } from '@pouch/pipes';
 import type { Clock, Logger } from '@pouch/process';
 import type { Config } from './config.ts';
@@ -22,6 +22,8 @@ export interface Deps {
   /** Names of containers, unique in the cluster. */
   readonly names: Claims<NameClaim>;
   readonly hosts: Hosts;
+  /** Bytes of guest kernels, by digest. */
+  readonly kernels: ObjectStore;
   /** Core NATS, for questions to the scheduler. */
   readonly nc: { request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<{ readonly data: Uint8Array }> };
 }

@@ -1,7 +1,7 @@
 // The api's process: puts its parts together, listens, and lets go of everything in order.
 import { join } from 'node:path';
-import { toMessage, type Message, type NameClaim } from '@pouch/contracts';
-import { connectNats, NatsEventLog, openClaims } from '@pouch/eventlog';
+import { kernelsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
+import { connectNats, NatsEventLog, NatsObjectStore, openClaims } from '@pouch/eventlog';
 import { configurationOr78, createLogger, installCrashHandler, onShutdown, systemClock } from '@pouch/process';
 import { readConfig } from './config.ts';
 import { LinkedHosts } from './hosts.ts';
@@ -21,6 +21,7 @@ const projection = Projection.open({ directory: join(config.dataDir, 'projection
 const hosts = new LinkedHosts({ callsLink: link, pipesLink });
 const server = await buildServer({
   config, logger, clock: systemClock, log, projection, names: openClaims<NameClaim>({ link, logger }), hosts,
+  kernels: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
   nc: { request: async (subject, payload, options) => await link.request(subject, payload ?? '', { timeoutMs: options?.timeout ?? 1_000 }) },
 });
 const listening = await listen(server, config);

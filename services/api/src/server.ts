@@ -22,6 +22,7 @@ import { apiVersion, versionProblem, withoutVersion } from './http/version.ts';
 import { imageRoutes } from './images/routes.ts';
 import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
+import { kernelRoutes } from './kernels/routes.ts';
 import { systemRoutes } from './system/routes.ts';
 import { engineVersion } from './system/version.ts';
 
@@ -101,6 +102,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => imageRoutes(scope, deps));
   await app.register((scope) => eventRoutes(scope, deps));
   await app.register((scope) => clusterRoutes(scope, deps));
+  await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
   await app.register((scope) => openApiRoutes(scope));
   await app.ready();

@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { NameClaim } from '@pouch/contracts';
-import { openClaims } from '@pouch/eventlog';
+import { NatsObjectStore, openClaims } from '@pouch/eventlog';
 import { createLogger, systemClock } from '@pouch/process';
 import { LinkedHosts } from '../../../services/api/src/hosts.ts';
 import { listen } from '../../../services/api/src/listen.ts';
@@ -70,6 +70,7 @@ before(async () => {
   hosts = new LinkedHosts({ callsLink: fixture.link, pipesLink: fixture.link });
   const server = await buildServer({
     config: { defaultRuntime: 'runc' }, logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
+    kernels: new NatsObjectStore({ link: fixture.link, logger, bucket: 'kernels' }),
     nc: { request: async (subject, payload, asked) => await fixture.link.request(subject, payload ?? '', { timeoutMs: asked?.timeout ?? 1_000 }) },
   });
   socket = join(directory, 'api.sock');

@@ -124,3 +124,9 @@ test('files: variables, labels and a seccomp profile come from them, comments do
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test('a guest kernel is an annotation, and asks for a machine where no runtime is named', () => {
+  const host = (flags: SettingFlags) => (toCreateBody('busybox', [], flags, { stdin: false, stdout: true, stderr: true }, { variables: {}, cwd: '/' })['HostConfig'] as Record<string, unknown>);
+  assert.deepEqual(host({ kernel: 'old', annotation: ['a=b'] }), { Runtime: 'runv', Annotations: { a: 'b', 'io.pouch.kernel': 'old' } });
+  assert.equal(host({ kernel: 'old', runtime: 'runv2' })['Runtime'], 'runv2');
+});

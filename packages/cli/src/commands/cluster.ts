@@ -6,7 +6,7 @@ import { render, type Column } from '../format/output.ts';
 import { humanAgo, humanMemory } from '../format/sizes.ts';
 import { progressBar } from '../progress/progress.ts';
 
-type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string };
+type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string; readonly Machines: string; readonly Warnings: string };
 
 export async function hosts(context: Context, flags: { readonly format?: string }): Promise<number> {
   const client = await context.client();
@@ -23,6 +23,7 @@ export async function hosts(context: Context, flags: { readonly format?: string 
     { title: 'CPUs', value: (row) => row.CPUs },
     { title: 'Memory', value: (row) => row.Memory },
     { title: 'Runtimes', value: (row) => row.Runtimes },
+    { title: 'Machines', value: (row) => row.Machines },
     { title: 'Last beat', value: (row) => row.LastBeat },
   ];
   const now = Date.now();
@@ -44,7 +45,16 @@ export function hostRow(host: ClusterHost, nowMs: number): HostRow {
     Runtimes: facts.runtimes.map(({ name }) => name).join(','),
     LastBeat: host.lastBeatAtMs === null ? 'none' : humanAgo(nowMs - host.lastBeatAtMs),
     Kernel: facts.platform.kernelVersion,
+    Machines: machinesText(facts.machines),
+    Warnings: facts.warnings.join('; '),
   };
+}
+
+/** How a host runs virtual machines, and with which kernels. */
+function machinesText(machines: ClusterHost['facts']['machines']): string {
+  if (machines === undefined) return 'none';
+  const how = machines.acceleration === null ? 'not probed yet' : machines.acceleration === 'tcg' ? 'tcg (software)' : machines.acceleration;
+  return machines.kernels.length === 0 ? `${how}, no kernel` : `${how}: ${machines.kernels.map(({ name }) => name).join(',')}`;
 }
 
 /** Exits with 1 where anything does not agree. */

@@ -4,7 +4,7 @@ import type { Context } from '../context.ts';
 import { isSystemError, segment } from '../engine/client.ts';
 import { Demultiplexer } from '../engine/frames.ts';
 import type { ContainerDetail } from '../engine/shapes.ts';
-import { UnreachableError } from '../errors.ts';
+import { UnreachableError, UsageError } from '../errors.ts';
 import { toUnixTime } from '../format/times.ts';
 import { toInteger } from '../settings/values.ts';
 
@@ -14,9 +14,11 @@ export interface LogsFlags {
   readonly until?: string;
   readonly tail?: string;
   readonly timestamps?: boolean;
+  readonly console?: boolean;
 }
 
 export async function logs(context: Context, name: string, flags: LogsFlags): Promise<number> {
+  if (flags.console === true) return await consoleOutput(context, name, flags);
   const now = Date.now();
   const tail = flags.tail === undefined || flags.tail === 'all' ? 'all' : Math.max(-1, toInteger('--tail', flags.tail));
   const query = {
@@ -34,11 +36,25 @@ export async function logs(context: Context, name: string, flags: LogsFlags): Pr
   const type = response.headers['content-type'] ?? '';
   // The media type tells framed from raw since API 1.42; before that only the container's own setting does.
   const framed = type.includes('multiplexed-stream') || !(await client.json<ContainerDetail>('GET', `${path}/json`)).Config.Tty;
+  await print(response, framed);
+  return 0;
+}
+
+/** The machine's console: bytes as they are, whatever they hold. */
+async function consoleOutput(context: Context, name: string, flags: LogsFlags): Promise<number> {
+  const { tail, since, until, timestamps } = flags;
+  if (tail !== undefined || since !== undefined || until !== undefined || timestamps === true) throw new UsageError('--console goes with -f only: a console has no times');
+  const client = await context.client();
+  await print(await client.stream('GET', `/cluster/containers/${segment(name)}/console`, { query: { follow: flags.follow === true ? 1 : 0 } }), false);
+  return 0;
+}
+
+async function print(response: AsyncIterable<Buffer>, framed: boolean): Promise<void> {
   const blocked: NodeJS.WriteStream[] = [];
   const write = (stream: NodeJS.WriteStream, chunk: Uint8Array) => void (stream.write(chunk) || blocked.push(stream));
   const frames = framed ? new Demultiplexer((stream, chunk) => write(stream === 'stdout' ? process.stdout : process.stderr, chunk)) : null;
   try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+    for await (const chunk of response) {
       if (frames === null) write(process.stdout, chunk);
       else frames.push(chunk);
       for (const stream of blocked.splice(0)) if (stream.writableNeedDrain) await once(stream, 'drain');
@@ -46,5 +62,4 @@ export async function logs(context: Context, name: string, flags: LogsFlags): Pr
   } catch (error) {
     throw isSystemError(error) ? new UnreachableError('the connection to the API broke', { hint: 'pouch logs --since continues', cause: error }) : error;
   }
-  return 0;
 }

@@ -108,8 +108,9 @@ nor -i or -t is given, so that \`pouch start -i\` gives a shell.\n`);
     .addOption(new Option('--since <time>', 'since a time, or how long ago (10m)'))
     .addOption(new Option('--until <time>', 'until a time, or how long ago'))
     .addOption(new Option('-t, --timestamps', 'with times'))
+    .addOption(new Option('--console', 'what the machine of a runv container wrote to its console, its kernel’s messages first'))
     .action(does(async (name: string, flags: object) => (await import('../commands/logs.ts')).logs(context, name, flags)))
-    .addHelpText('after', examples('pouch logs -f web', 'pouch logs --tail 100 --since 10m -t web'));
+    .addHelpText('after', examples('pouch logs -f web', 'pouch logs --tail 100 --since 10m -t web', 'pouch logs --console hypervisor'));
 
   group('exec', 'Run a further command in a running container')
     .argument('<container>')

@@ -98,7 +98,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addHelpText('after', examples('pouch cluster hosts', 'pouch cluster hosts --format json'));
 
   group('events', 'Follow the log: every decision with its sequence, actor and cause')
-    .addOption(list('--kind <kind>', 'container, placement, host, image or exec'))
+    .addOption(list('--kind <kind>', 'container, placement, host, image, exec or kernel'))
     .addOption(list('--on-host <id>', 'of this host'))
     .addOption(list('--container <name>', 'of this container, by name or id'))
     .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))
@@ -120,4 +120,42 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(format('json (an object a line)'))
     .action(does(async (flags: object) => (await import('../commands/cluster.ts')).rebuild(context, flags)))
     .addHelpText('after', examples('pouch cluster rebuild'));
+}
+
+export function addKernelCommands(program: PouchCommand, { context, does }: Runner): void {
+  const kernel = (program.command('kernel') as PouchCommand).description('Guest kernels of containers that are virtual machines').helpGroup('Images:') as PouchCommand;
+  const group = (name: string, description: string) => (kernel.command(name) as PouchCommand).description(description) as PouchCommand;
+
+  group('add', 'Add a guest kernel to the catalogue, and boot it to see what works')
+    .argument('<name>')
+    .addOption(new Option('--image <file>', 'bzImage (vmlinuz) or uncompressed vmlinux'))
+    .addOption(new Option('--modules <directory>', 'its modules, lib/modules/<release>'))
+    .addOption(new Option('--no-probe', 'do not boot it now; hosts do so when they first need it'))
+    .addOption(new Option('-q, --quiet', 'the name only'))
+    .action(does(async (name: string, flags: object) => (await import('../commands/kernel.ts')).add(context, name, flags)))
+    .addHelpText('after', examples('pouch kernel add old --image vmlinuz-2.6.32', 'pouch kernel add debian-6.1 --image boot/vmlinuz-6.1.0-38-cloud-amd64 --modules lib/modules/6.1.0-38-cloud-amd64', 'pouch run --kernel old -it busybox uname -r'));
+
+  group('ls', 'List guest kernels: the catalogue’s, and those that hosts have of their own')
+    .alias('list')
+    .addOption(new Option('-q, --quiet', 'names only'))
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/kernel.ts')).ls(context, flags)))
+    .addHelpText('after', examples('pouch kernel ls', "pouch kernel ls --format '{{.Name}} {{.Release}} {{.Profiles}}'"));
+
+  group('inspect', 'Print everything about guest kernels as JSON')
+    .argument('<name...>')
+    .addOption(new Option('-f, --format <format>', 'json (an object a line) or a template such as "{{.release}}"'))
+    .action(does(async (names: string[], flags: object) => (await import('../commands/kernel.ts')).inspect(context, names, flags)))
+    .addHelpText('after', examples('pouch kernel inspect old'));
+
+  group('probe', 'Boot a guest kernel on a host again, and tell what works')
+    .argument('<name>')
+    .addOption(new Option('--on-host <id>', 'on this host'))
+    .action(does(async (name: string, flags: object) => (await import('../commands/kernel.ts')).probe(context, name, flags)))
+    .addHelpText('after', examples('pouch kernel probe old --on-host b'));
+
+  group('rm', 'Remove guest kernels that no container uses')
+    .argument('<name...>')
+    .action(does(async (names: string[]) => (await import('../commands/kernel.ts')).rm(context, names)))
+    .addHelpText('after', examples('pouch kernel rm old'));
 }

@@ -4,7 +4,7 @@ import type { CliConfig } from '../config.ts';
 import { clientVersion } from '../version.ts';
 import { createContext, type GlobalFlags } from '../context.ts';
 import { addContainerCommands } from './container-commands.ts';
-import { addClusterCommands, addImageCommands, addSystemCommands } from './other-commands.ts';
+import { addClusterCommands, addImageCommands, addKernelCommands, addSystemCommands } from './other-commands.ts';
 import { PouchCommand } from './pouch-command.ts';
 import { createRunner, examples, type Runner } from './runner.ts';
 
@@ -35,6 +35,7 @@ export function createProgram(config: CliConfig): Program {
   // Before the commands are made: they inherit the settings above.
   addContainerCommands(command, runner);
   addImageCommands(command, runner);
+  addKernelCommands(command, runner);
   addSystemCommands(command, runner);
   addClusterCommands(command, runner);
   return { command, runner };

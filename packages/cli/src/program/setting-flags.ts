@@ -27,6 +27,7 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
     list('--label-file <file>', 'read labels from a file'),
     list('--annotation <key=value>', 'annotation, passed on to the OCI runtime'),
     new Option('--runtime <name>', 'OCI runtime: runc shares the host’s kernel, runv gets a machine of its own'),
+    new Option('--kernel <name>', 'guest kernel, as `pouch kernel ls` lists them; the runtime is then runv'),
     new Option('--restart <policy>', 'no, always, unless-stopped or on-failure[:max-retries]'),
     new Option('--rm', 'remove it when it has ended'),
     new Option('--cidfile <file>', 'write the id into a new file'),

@@ -45,6 +45,7 @@ export interface SettingFlags {
   readonly logOpt?: readonly string[];
   readonly annotation?: readonly string[];
   readonly runtime?: string;
+  readonly kernel?: string;
   readonly network?: string;
   readonly hostname?: string;
   readonly domainname?: string;
@@ -120,7 +121,8 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
 
 function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly string[], around: Surroundings): Json {
   return said({
-    Runtime: flags.runtime,
+    // A guest kernel is nothing without a machine.
+    Runtime: flags.runtime ?? (flags.kernel === undefined ? undefined : 'runv'),
     NetworkMode: flags.network,
     PortBindings: bindings,
     PublishAllPorts: flags.publishAll,
@@ -152,7 +154,7 @@ function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly stri
     DnsOptions: flags.dnsOption,
     DnsSearch: flags.dnsSearch,
     LogConfig: flags.logDriver === undefined && flags.logOpt === undefined ? undefined : { Type: flags.logDriver ?? '', Config: toRecord('--log-opt', flags.logOpt ?? [], true) },
-    Annotations: toRecord('--annotation', flags.annotation ?? [], true),
+    Annotations: { ...toRecord('--annotation', flags.annotation ?? [], true), ...(flags.kernel === undefined ? {} : { 'io.pouch.kernel': flags.kernel }) },
   });
 }
 

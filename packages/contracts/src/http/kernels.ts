@@ -41,7 +41,7 @@ export type ClusterKernels = Static<typeof ClusterKernels>;
 
 /** `POST /cluster/kernels`: the body is a tar with the file `image` (bzImage or vmlinux) and, where it has any, its modules under `modules/`. */
 export const KernelAddQuery = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 63, description: 'letters, digits, dots, - and _' }),
+  name: Type.String({ minLength: 1, maxLength: 63, description: 'a-z, 0-9, dots, - and _, a letter or digit first' }),
   probe: Type.Optional(Type.Boolean({ description: 'Boot it on a host before answering; default true' })),
 });
 export const KernelParams = Type.Object({ name: Type.String({ minLength: 1, maxLength: 63 }) });
@@ -50,3 +50,6 @@ export const KernelProbeQuery = Type.Object({ host: Type.Optional(Type.String({ 
 /** `warnings`: what kept it from being probed. */
 export const KernelAdded = Type.Object({ kernel: ClusterKernel, warnings: Type.Array(Type.String()) });
 export type KernelAdded = Static<typeof KernelAdded>;
+
+/** `GET /cluster/containers/{id}/console` */
+export const ConsoleQuery = Type.Object({ follow: Type.Optional(Type.Boolean({ description: 'Go on as the machine writes more' })) });

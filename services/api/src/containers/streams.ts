@@ -2,7 +2,8 @@
 import type {} from '@fastify/swagger';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { DockerAttachQuery, DockerIdParams, DockerLogsQuery } from '@pouch/contracts';
+import { ConsoleQuery, DockerAttachQuery, DockerIdParams, DockerLogsQuery } from '@pouch/contracts';
+import { isMachine } from '@pouch/domain';
 import type { ClientPipe } from '@pouch/pipes';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError, notThereYet } from '../errors.ts';
@@ -23,6 +24,7 @@ export function streamType(request: FastifyRequest, tty: boolean): string {
 
 export async function streamRoutes(app: FastifyInstance, deps: Deps, hijacked: Hijacked): Promise<void> {
   logsRoute(app, deps);
+  consoleRoute(app, deps);
   attachRoute(app, deps, hijacked);
   app.get<{ Params: Id }>('/containers/:id/attach/ws', { schema: { summary: 'Attach by WebSocket (not there yet)', tags, params: DockerIdParams } }, () => { throw notThereYet('ContainerAttachWebsocket (GET /containers/{id}/attach/ws)'); });
 }
@@ -42,8 +44,17 @@ function logsRoute(app: FastifyInstance, { projection, hosts, logger, clock }: D
   });
 }
 
+function consoleRoute(app: FastifyInstance, { projection, hosts, logger }: Deps): void {
+  app.get<{ Params: Id; Querystring: Static<typeof ConsoleQuery> }>('/cluster/containers/:id/console', { schema: { summary: "What the machine of a container wrote to its console", tags: ['Cluster'], params: DockerIdParams, querystring: ConsoleQuery, produces: ['text/plain'] } }, async (request, reply) => {
+    const { state } = requireContainer(projection, request.params.id);
+    if (!isMachine(state.spec)) throw new HttpError(409, `container ${state.name} has no console: with the runtime ${state.spec.runtime} it shares the kernel of its host`);
+    const pipe = await hosts.open(state.hostId, 'container.console', { containerId: state.id, follow: request.query.follow === true }, { signal: clientGone(reply) });
+    await sendPipe(reply, pipe, 'text/plain; charset=utf-8', (error) => logger.warn({ containerId: state.id, err: error }, 'console output broke off'));
+  });
+}
+
 /** Sends a pipe's output as the answer's body; a pipe that breaks cuts the connection, so that nobody takes the part for the whole. */
-async function sendPipe(reply: FastifyReply, pipe: ClientPipe<'container.logs'>, contentType: string, onBroken: (error: unknown) => void): Promise<void> {
+async function sendPipe(reply: FastifyReply, pipe: ClientPipe<'container.logs' | 'container.console'>, contentType: string, onBroken: (error: unknown) => void): Promise<void> {
   reply.hijack();
   const { raw } = reply;
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
