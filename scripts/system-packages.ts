@@ -42,6 +42,15 @@ export const clusterNeeds: readonly Need[] = [
   { packages: ['procps'], why: '`docker top`', isThere: program('ps') },
 ];
 
+/** What containers that are virtual machines take besides; a cluster runs without. */
+export const machineNeeds: readonly Need[] = [
+  { packages: ['qemu-system-x86'], why: 'virtual machines', isThere: program('qemu-system-x86_64') },
+  { packages: ['virtiofsd|qemu-system-common'], why: 'volumes of virtual machines', isThere: anyFile('/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd') },
+  { packages: ['erofs-utils'], why: 'layers of virtual machines', isThere: program('mkfs.erofs') },
+  { packages: ['e2fsprogs'], why: 'disks of virtual machines', isThere: program('mkfs.ext4') },
+  { packages: ['xz-utils'], why: 'guest kernels', isThere: program('xz') },
+];
+
 /** What the tests use besides: the real docker CLI and docker-compose's check of docker-compose.yml. */
 export const testNeeds: readonly Need[] = [
   // Debian 13 has the CLI in a package of its own, Debian 12 only together with the engine, which is not started.

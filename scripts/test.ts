@@ -7,6 +7,7 @@ import { join, relative, resolve } from 'node:path';
 import { buildNative } from './build-native.ts';
 import { endOrphanedClusters } from './cluster/orphans.ts';
 import { repositoryDir } from './config.ts';
+import { provideMachines } from './machines.ts';
 import { provideNatsServer } from './nats-server.ts';
 import { clusterNeeds, installMissing, testNeeds } from './system-packages.ts';
 import { runFile } from './testing/run-file.ts';
@@ -39,6 +40,8 @@ async function setUp(): Promise<void> {
   }
   await buildNative();
   await provideNatsServer(say);
+  // As above: tests of virtual machines skip themselves without.
+  if (process.getuid?.() === 0) await provideMachines(say);
 }
 
 /** Runs a checker; it counts as one test. */

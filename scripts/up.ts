@@ -4,6 +4,7 @@ import { ensureBusybox } from './busybox-image.ts';
 import { startCluster } from './cluster/cluster.ts';
 import { OptionError, optionsHelp, parseClusterArguments, resolveCluster } from './cluster/options.ts';
 import { installCli } from './install-cli.ts';
+import { provideMachines } from './machines.ts';
 import { provideNatsServer } from './nats-server.ts';
 import { clusterNeeds, installMissing } from './system-packages.ts';
 
@@ -18,6 +19,7 @@ async function up(args: readonly string[]): Promise<void> {
   await installMissing(clusterNeeds, say);
   await buildNative();
   await provideNatsServer(say);
+  await provideMachines(say);
   const config = await startCluster(options, say);
   say('nats-server, containerd, agent, scheduler and api are up');
   if (!flags.has('no-image')) await ensureBusybox(config.socket, say);
