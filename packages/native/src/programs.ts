@@ -15,6 +15,9 @@ export const initPath: string = join(build, 'container-init');
 /** PID 1 of a virtual machine: /init of its initramfs. Speaks c/vm/protocol.h. */
 export const guestInitPath: string = join(build, 'pouch-init');
 
+/** The host's process for a virtual machine, or for one process exec'd in it: `--config FILE`, as the head of c/vm/monitor.c says. */
+export const monitorPath: string = join(build, 'pouch-monitor');
+
 /** What the log writer is told. */
 export type LogWriterOptions = {
   /** Absolute directory, made by the caller, that holds the log and nothing else. */

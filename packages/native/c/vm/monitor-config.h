@@ -1,0 +1,39 @@
+// The monitor's configuration: lines `key value`, written by runv. monitor.c's head lists the keys.
+#ifndef POUCH_MONITOR_CONFIG_H
+#define POUCH_MONITOR_CONFIG_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CGROUPS_MAX 32
+#define SIDES_MAX 64
+#define ARGUMENTS_MAX 1024 // of QEMU, and of all side processes together
+
+struct side {
+	char **arguments; // argv, NULL-terminated
+	size_t count;
+};
+
+struct config {
+	bool machine; // else process
+	uint32_t id;
+	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log;
+	bool tty, has_stdin;
+	const char *cgroups[CGROUPS_MAX];
+	size_t cgroup_count;
+	int64_t uid, gid; // -1: stay as we are
+	char *qemu[ARGUMENTS_MAX + 1];
+	size_t qemu_count;
+	struct side sides[SIDES_MAX];
+	size_t side_count;
+	char *side_arguments[ARGUMENTS_MAX + SIDES_MAX + 1];
+	uint32_t boot_timeout_ms, poweroff_timeout_ms;
+	int ready_fd; // -1: none
+};
+
+// Reads FILE. 0, or -1 with the reason in `why`; ready_fd is set also then if its line could be read.
+int config_read(struct config *config, const char *file, char *why, size_t why_size);
+
+// Reads a whole file of at most `most` bytes. NULL with errno; EFBIG when it is longer. The caller frees.
+uint8_t *file_read(const char *path, size_t most, size_t *length);
+#endif

@@ -1,0 +1,138 @@
+// The machine role's state and the parts that work on it: one struct, one thread. monitor.c's head says what the whole does.
+#ifndef POUCH_MONITOR_H
+#define POUCH_MONITOR_H
+#include "monitor-config.h"
+#include "monitor-link.h"
+#include "monitor-status.h"
+#include "monitor-stdio.h"
+
+// Operations between a client and the monitor only.
+enum monitor_op {
+	OP_START = 128,    // no payload; answered by OP_START when the container's process runs, or by VM_ERROR
+	OP_STATE = 129,    // no payload; answered by OP_STATE with the status file's JSON
+	OP_STOP_NOW = 130, // no payload; answered by OP_STOP_NOW; QEMU is killed
+};
+
+#define CLIENTS_MAX 64
+#define EXECS_MAX 56        // clients with a process: some connections stay free for kill and state
+#define PROCESSES_MAX 128   // those of clients, and those whose client has gone but not yet they
+#define PENDING_MAX 256
+
+enum phase {
+	BOOTING,      // until CONFIGURED
+	CREATED,      // until START
+	STARTING,     // until SPAWNED
+	RUNNING,      // until EXITED
+	DRAINING,     // until the output's end
+	POWERING_OFF, // until QEMU's end
+	KILLED,       // until QEMU's end, which is sure
+	DEAD,         // until the consumers have the rest
+};
+
+struct client {
+	struct link link;
+	uint32_t process; // id of its process, 0: none
+};
+
+struct process {
+	uint32_t id;       // 0: a free place
+	int client;        // -1: it has gone
+	bool spawned, exited;
+	bool eof[2];
+	uint32_t in_window;  // input the client may still send
+	uint32_t window[2];  // output the guest may still send
+};
+
+// A request under way to the guest. PS, STATS and PING travel with the monitor's own number; behind each SIGNAL goes a PING, whose answer
+// says that the signal met no error.
+struct pending {
+	uint8_t op;
+	int client;       // -1: it has gone
+	uint32_t number, theirs, id;
+};
+
+struct machine {
+	struct config config;
+	struct status status;
+	enum phase phase;
+	int64_t deadline; // of the phase, ms; 0: none
+	struct link control;
+	struct stdio io;
+	struct client clients[CLIENTS_MAX];
+	struct process processes[PROCESSES_MAX];
+	struct pending pending[PENDING_MAX];
+	size_t pending_count;
+	uint32_t next_id, next_number;
+	int listen_fd, signal_fd, tap_fd;
+	int starter;       // client that waits for START's answer, -1: none
+	uint8_t nonce[16];
+	bool greeted;      // the guest has answered HELLO
+	unsigned hellos;   // sent, less those answered
+	int64_t hello_at, connect_at, idle_since, quiet_since;
+	size_t stray_bytes; // output that may still come for processes no longer known
+	size_t late_bytes;  // output since EXITED
+	uint8_t *configure, *spawn;
+	size_t configure_length, spawn_length;
+	pid_t qemu, sides[SIDES_MAX];
+	bool signalled;    // QEMU ended by a signal, or by ours
+	int64_t side_lost_at;
+	bool powered_off;  // a client asked for it
+};
+
+// monitor-machine.c: phases and their time limits.
+void machine_hello(struct machine *m);
+void machine_configured(struct machine *m);
+int machine_spawn(struct machine *m, int client);
+void machine_spawned(struct machine *m, uint32_t guest_pid);
+void machine_not_spawned(struct machine *m, uint32_t error, const char *text);
+void machine_exited(struct machine *m, uint32_t exit_code, bool oom);
+void machine_kill(struct machine *m, int exit_code, const char *reason); // exit_code -1: by QEMU's end
+void machine_break(struct machine *m, const char *why);                  // the guest broke the protocol
+void machine_power_off(struct machine *m, uint32_t grace_ms);
+void machine_qemu_ended(struct machine *m, int wait_status);
+void machine_tick(struct machine *m);
+int machine_wait_ms(const struct machine *m);
+bool machine_is_done(const struct machine *m);
+void machine_tell(struct machine *m);
+
+// monitor-guest.c: frames of the guest.
+uint32_t guest_payload_max(uint8_t op);
+void guest_read(struct machine *m);
+
+// monitor-switch.c: clients and their frames.
+int clients_listen(struct machine *m, char *why, size_t why_size);
+void clients_accept(struct machine *m);
+void client_read(struct machine *m, int index);
+void client_flush(struct machine *m, int index);
+void client_send(struct machine *m, int index, uint8_t op, uint32_t id, const void *payload, size_t length);
+void client_refuse(struct machine *m, int index, uint32_t id, int error, uint8_t op, const char *text);
+void client_close(struct machine *m, int index);
+bool client_waits(const struct machine *m, int index); // its next frame waits for room towards the guest
+void clients_end(struct machine *m);
+
+// monitor-table.c: who a frame belongs to.
+struct process *process_find(struct machine *m, uint32_t id);
+struct process *process_add(struct machine *m, int client, const uint8_t *spawn, size_t length);
+void process_settle(struct machine *m, struct process *process); // frees it when nothing more can come
+struct pending *pending_add(struct machine *m, uint8_t op, int client, uint32_t theirs, uint32_t id);
+struct pending *pending_find(struct machine *m, uint8_t op, uint32_t number);  // number 0: the oldest of this op
+struct pending *pending_signal(struct machine *m, uint32_t id);
+void pending_remove(struct machine *m, struct pending *pending);
+void client_forget(struct machine *m, int index);
+
+// monitor-qemu.c: every child process.
+int qemu_start(struct machine *m, char *why, size_t why_size);
+void qemu_kill(struct machine *m);
+void sides_kill(struct machine *m);
+void children_reap(struct machine *m); // the one caller of waitpid
+int cgroups_join(const struct config *config, char *why, size_t why_size);
+
+// monitor-tap.c: joins the network namespace and makes the tap. The descriptor, or -1 with the reason.
+int tap_open(const struct config *config, char *why, size_t why_size);
+void tap_remove(const struct config *config); // the redirect from the link; the tap ends with its descriptor
+
+// monitor-machine.c and monitor-client.c: the two roles. They return the exit status.
+int machine_run(const struct config *config);
+int client_run(const struct config *config, int signal_fd);
+int signals_open(bool forward); // signalfd; forward: also the signals that a process is sent
+#endif
