@@ -37,8 +37,10 @@ export async function adopt(rooms: Rooms, container: Container, which: StartOf):
     try {
       const saved = rooms.store.run(id);
       const known = saved?.startId === which.startId ? saved : null;
-      if (known === null && spec.network.mode === 'bridge' && rooms.tasks.get(id)?.status === 'created') {
-        // Its network was not finished and nothing has run in it yet: as if it had never been.
+      const status = rooms.tasks.get(id)?.status;
+      // A run is noted before its task is started. Not noted: nothing has run in it yet, its network may be unfinished, and where it has ended
+      // the runtime was cut short while it made it. As if it had never been.
+      if (known === null && (status === 'stopped' || (spec.network.mode === 'bridge' && status === 'created'))) {
         await clearRun(rooms, container);
         await startAnew(rooms, container, which);
       } else {
