@@ -54,11 +54,13 @@ const plain = (name: string, value?: string): Switch => (value === undefined ? {
 const device = (driver: string, properties: Switch['properties'] = {}): Switch => ({ name: 'device', value: driver, properties });
 
 /** The kernel's command line. The console is a serial port that only prints: its output is the reason when a boot fails. */
-export function kernelParameters({ profile, tscKHz, append = [] }: Pick<Machine, 'profile' | 'tscKHz' | 'append'>): string {
+export function kernelParameters({ profile, tscKHz, singlePort = false, append = [] }: Pick<Machine, 'profile' | 'tscKHz' | 'singlePort' | 'append'>): string {
   return [
     'console=ttyS0', 'quiet', 'loglevel=4', 'reboot=t', 'panic=-1', 'rdinit=/init',
     ...(tscKHz > 0 ? [`tsc_early_khz=${tscKHz}`] : []),
     ...(profile === 'modern' ? ['pci=off'] : []),
+    // Where the control channel is no named port: the init then takes this terminal for it.
+    ...(profile === 'bare' ? ['pouch.control=ttyS1'] : singlePort ? ['pouch.control=hvc0'] : []),
     ...append,
   ].join(' ');
 }

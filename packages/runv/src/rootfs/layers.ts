@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MachineError } from '../machine/errors.ts';
-import { makeOnce } from './once.ts';
-import { runProgram } from './programs.ts';
+import { makeOnce } from '../machine/once.ts';
+import { runProgram } from '../machine/programs.ts';
 
 const keyOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 40);
 

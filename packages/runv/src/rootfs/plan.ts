@@ -69,7 +69,7 @@ export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   }
   if (located === undefined) {
     const share = { tag: 'rootfs', directory: rootfs, socketPath: join(stateDir, 'rootfs.sock') };
-    const side = await virtiofsdCommand({ ...share, gid: owner.gid });
+    const side = await virtiofsdCommand(share);
     return { disks: [], guest: [layerRecord('virtiofs', share.tag)], virtiofs: [{ ...share, side }] };
   }
   const images = await layerImages(located, request);

@@ -1,8 +1,8 @@
 // Disks that a guest writes to: ext4, sparse. The host only makes them; it must never mount what a guest has written.
 import { chown, chmod, mkdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeOnce } from './once.ts';
-import { runProgram } from './programs.ts';
+import { makeOnce } from '../machine/once.ts';
+import { runProgram } from '../machine/programs.ts';
 
 /** Of a scratch disk. Sparse: it takes what is written. */
 export const scratchBytes = 8 * 2 ** 30;

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { MachineError } from '../machine/errors.ts';
+import { MachineError } from './errors.ts';
 
 const run = promisify(execFile);
 
