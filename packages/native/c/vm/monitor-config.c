@@ -11,7 +11,7 @@
 
 #define FILE_MAX_BYTES (1u << 20)
 
-enum kind { TEXT, FLAG, U32, ID, FD, ROLE, CGROUP, QEMU_ARGUMENT, SIDE, SIDE_ARGUMENT, UNUSED };
+enum kind { TEXT, FLAG, U32, ID, FD, ROLE, CGROUP, QEMU_ARGUMENT, OPENING, SIDE, SIDE_ARGUMENT, UNUSED };
 
 static const struct key {
 	const char *name;
@@ -36,6 +36,7 @@ static const struct key {
 	{ "uid", ID, offsetof(struct config, uid) },
 	{ "gid", ID, offsetof(struct config, gid) },
 	{ "qemu-arg", QEMU_ARGUMENT, 0 },
+	{ "open", OPENING, 0 },
 	{ "qemu-log", TEXT, offsetof(struct config, qemu_log) },
 	{ "side", SIDE, 0 },
 	{ "side-arg", SIDE_ARGUMENT, 0 },
@@ -104,6 +105,20 @@ static int add_side_argument(struct config *config, size_t *used, char *value)
 	return 0;
 }
 
+// "FD ro|rw PATH"
+static int add_opening(struct config *config, char *value)
+{
+	char *mode = strchr(value, ' ');
+	char *path = mode == NULL ? NULL : strchr(mode + 1, ' ');
+	uint32_t fd;
+	if (path == NULL || path[1] == '\0' || config->opening_count == OPENINGS_MAX) return -1;
+	*mode++ = *path++ = '\0';
+	bool writable = strcmp(mode, "rw") == 0;
+	if (number(value, OPENING_FD_MAX, &fd) < 0 || fd < OPENING_FD_MIN || (!writable && strcmp(mode, "ro") != 0)) return -1;
+	config->openings[config->opening_count++] = (struct opening){ .fd = (int)fd, .writable = writable, .path = path };
+	return 0;
+}
+
 static int apply(struct config *config, const struct key *key, char *value, size_t *side_used)
 {
 	char *field = (char *)config + key->offset;
@@ -137,6 +152,8 @@ static int apply(struct config *config, const struct key *key, char *value, size
 		if (config->qemu_count == ARGUMENTS_MAX) return -1;
 		config->qemu[config->qemu_count++] = value;
 		return 0;
+	case OPENING:
+		return add_opening(config, value);
 	case SIDE:
 		if (config->side_count == SIDES_MAX) return -1;
 		if (config->side_count > 0) (*side_used)++;

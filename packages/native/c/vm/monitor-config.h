@@ -7,11 +7,20 @@
 
 #define CGROUPS_MAX 32
 #define SIDES_MAX 64
+#define OPENINGS_MAX 64
+#define OPENING_FD_MIN 20 // below are the standard streams, the tap, and what QEMU opens itself first
+#define OPENING_FD_MAX 100
 #define ARGUMENTS_MAX 1024 // of QEMU, and of all side processes together
 
 struct side {
 	char **arguments; // argv, NULL-terminated
 	size_t count;
+};
+
+struct opening { // for QEMU, whose user may not reach the path
+	int fd;
+	bool writable;
+	const char *path;
 };
 
 struct config {
@@ -24,6 +33,8 @@ struct config {
 	int64_t uid, gid; // -1: stay as we are
 	char *qemu[ARGUMENTS_MAX + 1];
 	size_t qemu_count;
+	struct opening openings[OPENINGS_MAX];
+	size_t opening_count;
 	struct side sides[SIDES_MAX];
 	size_t side_count;
 	char *side_arguments[ARGUMENTS_MAX + SIDES_MAX + 1];

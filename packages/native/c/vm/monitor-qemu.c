@@ -15,6 +15,7 @@
 #include "monitor.h"
 
 #define TAP_FD 10 // as `-netdev tap,fd=10` says
+#define HIGH_FD 200 // descriptors on their way to a child: above every number that one gets there
 #define SOCKET_OPTION "--socket-path="
 
 static char *const environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", NULL };
@@ -28,6 +29,28 @@ int cgroups_join(const struct config *config, char *why, size_t why_size)
 		if (!done) snprintf(why, why_size, "cgroup %s: %s", config->cgroups[i], strerror(errno));
 		if (fd >= 0) close(fd);
 		if (!done) return -1;
+	}
+	return 0;
+}
+
+static int opened[OPENINGS_MAX]; // of config's openings, while QEMU is being started
+
+static void openings_close(size_t count)
+{
+	for (size_t i = 0; i < count; i++) close(opened[i]);
+}
+
+static int openings_open(const struct config *config, char *why, size_t why_size)
+{
+	for (size_t i = 0; i < config->opening_count; i++) {
+		const struct opening *opening = &config->openings[i];
+		int fd = open(opening->path, (opening->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+		opened[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+		if (opened[i] < 0) snprintf(why, why_size, "%s: %s", opening->path, strerror(errno));
+		if (fd >= 0) close(fd);
+		if (opened[i] >= 0) continue;
+		openings_close(i);
+		return -1;
 	}
 	return 0;
 }
@@ -47,6 +70,9 @@ static void become(char **arguments, const struct config *as, int log_fd, int ta
 	if (null > 2) close(null);
 	if (tap_fd == TAP_FD) (void)fcntl(tap_fd, F_SETFD, 0);
 	else if (tap_fd >= 0 && dup2(tap_fd, TAP_FD) < 0) return;
+	for (size_t i = 0; as != NULL && i < as->opening_count; i++) {
+		if (dup2(opened[i], as->openings[i].fd) < 0) return;
+	}
 	struct rlimit no_core = { 0, 0 }; // it would hold the guest's memory
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	if (as != NULL && (as->uid >= 0 || as->gid >= 0)) {
@@ -67,8 +93,7 @@ static pid_t start(char **arguments, const struct config *as, int log_fd, int ta
 	int failed[2], error = 0;
 	pid_t parent = getpid();
 	if (pipe2(failed, O_CLOEXEC) < 0) return -1;
-	// Away from the number the tap gets.
-	int tell = fcntl(failed[1], F_DUPFD_CLOEXEC, TAP_FD + 1);
+	int tell = fcntl(failed[1], F_DUPFD_CLOEXEC, HIGH_FD);
 	close(failed[1]);
 	pid_t pid = tell < 0 ? -1 : fork();
 	if (pid == 0) {
@@ -131,10 +156,12 @@ int qemu_start(struct machine *m, char *why, size_t why_size)
 		else m->sides[i] = pid;
 	}
 	for (size_t i = 0; i < config->side_count && result == 0; i++) result = wait_socket(m, i, deadline, why, why_size);
+	if (result == 0) result = openings_open(config, why, why_size);
 	if (result == 0) {
 		pid_t pid = start(m->config.qemu, config, log_fd, m->tap_fd, why, why_size);
 		if (pid < 0) result = -1;
 		else m->status.qemu_pid = m->qemu = pid;
+		openings_close(config->opening_count);
 	}
 	close(log_fd);
 	return result;

@@ -16,6 +16,7 @@
 //   cgroup PATH            repeated: a cgroup.procs file to write oneself into, first of all
 //   uid N, gid N           QEMU's user and group (no further groups, no_new_privs); absent: as we are
 //   qemu-arg ARG           repeated: argv, [0] absolute. Environment: PATH, HOME=/ only. Own session, stdin /dev/null, no core files
+//   open FD ro|rw PATH     repeated, FD from 20 to 100: a file that QEMU inherits on FD, opened as we are: its user may not reach the path
 //   qemu-log PATH          stdout and stderr of QEMU and the side processes
 //   side PROGRAM, side-arg ARG   a process beside QEMU, as root, started before it. For each argument --socket-path=PATH the monitor waits until the
 //                          socket is there and gives it to uid, before QEMU starts. Its early end ends the machine
