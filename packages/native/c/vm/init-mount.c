@@ -233,8 +233,8 @@ static int guard(const char *path, bool masked)
     return remount_bind(path, MS_RDONLY);
   }
   if (S_ISDIR(status.st_mode)) return mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k") < 0 ? fail("mask of %s", path) : 0;
-  if (fchdir(machine.dev) < 0 || mount("null", path, NULL, MS_BIND, NULL) < 0) return fail("mask of %s", path);
-  return chdir("/");
+  // The container's own, made before any mask: in a new mount namespace the machine's is another namespace's and cannot be bound.
+  return mount("/dev/null", path, NULL, MS_BIND, NULL) < 0 ? fail("mask of %s", path) : 0;
 }
 
 static int guard_and_note(const char *path, bool masked)

@@ -17,6 +17,7 @@
 #define POWER_OFF_MAX_MS 600000u
 #define KILL_WAIT_MS 500
 #define KMSG_RECORDS_MAX 1000
+#define VICTIMS 16u
 
 static int64_t term_until, kill_until; // 0: not under way
 
@@ -101,7 +102,21 @@ int oom_fd(void)
   return kmsg;
 }
 
-bool oom_check(void)
+// Which process a message of the kernel says it has killed; 0: none. Before 5.x it is "Kill process 7" and then "Killed process 7".
+static pid_t victim_of(const char *line)
+{
+  // Facility 0 is the kernel: a process can write to the log but not as the kernel.
+  if (strtoul(line, NULL, 10) >= 8) return 0;
+  const char *text = strchr(line, ';');
+  const char *at = text == NULL ? NULL : strstr(text, "Killed process ");
+  return at == NULL ? 0 : (pid_t)strtol(at + 15, NULL, 10);
+}
+
+static pid_t victims[VICTIMS];
+static unsigned victim_count;
+static bool uncounted_kill; // one whose victim no message names
+
+void oom_check(void)
 {
   static char line[8192];
   bool killed = false;
@@ -110,16 +125,31 @@ bool oom_check(void)
     if (got < 0 && errno == EPIPE) continue; // overwritten before they were read
     if (got <= 0) break;
     line[got] = '\0';
-    // Facility 0 is the kernel: a process can write to the log but not as the kernel.
-    if (strtoul(line, NULL, 10) < 8 && (strstr(line, ";Out of memory: Kill") != NULL || strstr(line, ";Memory cgroup out of memory: Kill") != NULL)) killed = true;
+    pid_t victim = victim_of(line);
+    if (victim == 0) continue;
+    victims[victim_count++ % VICTIMS] = victim;
+    killed = true;
   }
-  uint64_t kills;
-  if (counted && read_kills(&kills)) {
-    killed = kills > last_kills;
-    last_kills = kills;
+  uint64_t kills = last_kills;
+  if (counted && read_kills(&kills) && kills > last_kills) {
+    uncounted_kill = !killed && kmsg < 0;
+    killed = true;
   }
-  if (killed) channel_send(VM_OOM, 0, NULL, 0);
-  return killed;
+  // Counted before it was told: the message then finds nothing new to count.
+  if (killed && (!counted || kills > last_kills)) channel_send(VM_OOM, 0, NULL, 0);
+  last_kills = kills;
+}
+
+bool oom_killed(pid_t pid)
+{
+  bool found = uncounted_kill;
+  uncounted_kill = false;
+  for (size_t i = 0; i < VICTIMS; i++) {
+    if (victims[i] != pid) continue;
+    victims[i] = 0; // the number may be another process's soon
+    found = true;
+  }
+  return found;
 }
 
 int update_machine(const unsigned char *payload, size_t length)

@@ -188,7 +188,8 @@ static void ended(struct process *process, int status)
   drop_input(process);
   bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   uint32_t code = WIFSIGNALED(status) ? 128u + (uint32_t)WTERMSIG(status) : (uint32_t)WEXITSTATUS(status);
-  bool oom = oom_check() && killed;
+  oom_check();
+  bool oom = killed && oom_killed(process->pid);
   if (!process->failed) send_number(VM_EXITED, process->id, code, oom ? VM_EXIT_OOM : 0, 2);
   if (process->id == 1) spawn_first_ended();
   settle(process);

@@ -98,14 +98,15 @@ static void on_update(uint32_t id, const unsigned char *payload, size_t length)
   else channel_send(VM_UPDATED, id, NULL, 0);
 }
 
-static const struct { void (*act)(uint32_t id, const unsigned char *payload, size_t length); size_t least, most; } operations[] = {
-  [VM_CONFIGURE] = { on_configure, 0, VM_MAX_PAYLOAD }, [VM_SPAWN] = { on_spawn, 0, VM_MAX_PAYLOAD },
-  [VM_STDIN] = { process_input, 0, VM_MAX_DATA },       [VM_STDIN_CLOSE] = { on_stdin_close, 0, 0 },
-  [VM_CREDIT] = { on_credit, 8, 8 },                    [VM_SIGNAL] = { on_signal, 8, 8 },
-  [VM_WINSIZE] = { on_winsize, 4, 4 },                  [VM_PS] = { on_ps, 4, 4 },
-  [VM_STATS] = { on_stats, 4, 4 },                      [VM_POWEROFF] = { on_poweroff, 4, 4 },
-  [VM_PING] = { on_ping, 4, 1024 },                     [VM_CLOCK] = { on_clock, 40, 40 },
-  [VM_UPDATE] = { on_update, 0, VM_MAX_DATA },
+// The length of each one's payload, and whether it is the machine's (id 0) or a process's.
+static const struct { void (*act)(uint32_t id, const unsigned char *payload, size_t length); size_t least, most; bool of_machine; } operations[] = {
+  [VM_CONFIGURE] = { on_configure, 0, VM_MAX_PAYLOAD, true }, [VM_SPAWN] = { on_spawn, 0, VM_MAX_PAYLOAD, false },
+  [VM_STDIN] = { process_input, 0, VM_MAX_DATA, false }, [VM_STDIN_CLOSE] = { on_stdin_close, 0, 0, false },
+  [VM_CREDIT] = { on_credit, 8, 8, false },                    [VM_SIGNAL] = { on_signal, 8, 8, false },
+  [VM_WINSIZE] = { on_winsize, 4, 4, false },                  [VM_PS] = { on_ps, 4, 4, true },
+  [VM_STATS] = { on_stats, 4, 4, true },                      [VM_POWEROFF] = { on_poweroff, 4, 4, true },
+  [VM_PING] = { on_ping, 4, 1024, true },                     [VM_CLOCK] = { on_clock, 40, 40, true },
+  [VM_UPDATE] = { on_update, 0, VM_MAX_DATA, true },
 };
 
 void dispatch(uint8_t op, uint32_t id, const unsigned char *payload, size_t length)
@@ -114,6 +115,8 @@ void dispatch(uint8_t op, uint32_t id, const unsigned char *payload, size_t leng
     refuse(ENOTSUP, "operation %u is not known to this guest", op);
   } else if (length < operations[op].least || length > operations[op].most) {
     refuse(EPROTO, "operation %u: payload of %zu bytes", op, length);
+  } else if (operations[op].of_machine && id != 0) {
+    refuse(EINVAL, "operation %u: id %u, but it is the machine's", op, id);
   } else {
     operations[op].act(id, payload, length);
     return;

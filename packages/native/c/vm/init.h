@@ -177,6 +177,7 @@ int power_off_timeout_ms(void);                  // -1: not under way
 void power_off_step(void);
 _Noreturn void power_off_now(void);
 int oom_fd(void);                                // -1, or /dev/kmsg to poll
-bool oom_check(void);                            // whether the kernel has killed for want of memory since the last call; tells the host
+void oom_check(void);                            // tells the host if the kernel has killed for want of memory since the last call
+bool oom_killed(pid_t pid);                      // whether it has killed this process, once it was reaped with SIGKILL
 int update_machine(const unsigned char *payload, size_t length);
 #endif
