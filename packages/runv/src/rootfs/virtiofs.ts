@@ -21,8 +21,8 @@ export async function virtiofsdCommand({ directory, socketPath, readOnly = false
   const program = await locate(rustProgram, 'virtiofsd', qemuProgram);
   if (program === undefined) throw new MachineError('missing-program', 'sharing directories with a guest needs virtiofsd (Debian: qemu-system-common before 8.0, virtiofsd from then on)');
   const args = program === qemuProgram
-    ? ['-f', `--socket-path=${socketPath}`, '--thread-pool-size=2', '-o', `source=${directory}`, '-o', 'cache=auto', '-o', 'xattr', '-o', 'no_posix_lock']
-    : [`--socket-path=${socketPath}`, '--shared-dir', directory, '--cache', 'auto', '--xattr'];
+    ? ['-f', `--socket-path=${socketPath}`, '--thread-pool-size=2', '-o', 'log_level=warn', '-o', `source=${directory}`, '-o', 'cache=auto', '-o', 'xattr', '-o', 'no_posix_lock']
+    : [`--socket-path=${socketPath}`, '--shared-dir', directory, '--cache', 'auto', '--xattr', '--log-level', 'warn'];
   if (!readOnly) return { program, args };
   const script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"';
   return { program: '/usr/bin/unshare', args: ['--mount', '--propagation', 'private', '/bin/sh', '-c', script, 'sh', directory, program, ...args] };
