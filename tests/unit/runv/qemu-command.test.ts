@@ -66,9 +66,9 @@ test('layers are read-only and unlocked, the scratch disk is neither', () => {
 
 test('disks that QEMU\'s user cannot reach come by descriptor', () => {
   const { disks, opens } = passDescriptors(machine.disks);
-  assert.deepEqual(opens, [{ fd: 20, path: '/l/a.erofs', readOnly: true }, { fd: 21, path: '/s/b.img', readOnly: false }]);
+  assert.deepEqual(opens, [{ fd: 20, path: '/l/a.erofs', readOnly: true }, { fd: 21, path: '/s/b.img', readOnly: true }, { fd: 22, path: '/s/b.img', readOnly: false }]);
   const argv = qemuCommand({ ...machine, disks });
-  assert.deepEqual(values(argv, 'add-fd'), ['fd=20,set=20', 'fd=21,set=21']);
+  assert.deepEqual(values(argv, 'add-fd'), ['fd=20,set=20', 'fd=21,set=21', 'fd=22,set=21']);
   assert.ok(values(argv, 'drive').every((drive) => /file\.filename=\/dev\/fdset\/2[01],/.test(drive)));
   assert.ok(!argv.some((word) => word.includes('/l/a.erofs')));
 });

@@ -92,7 +92,7 @@ function diskSwitches(machine: Machine): Switch[] {
       properties: {
         if: 'none', id: disk.id, format: 'raw',
         'file.driver': 'file',
-        'file.filename': disk.fd === undefined ? disk.path : `/dev/fdset/${disk.fd}`,
+        'file.filename': disk.fds?.[0] === undefined ? disk.path : `/dev/fdset/${disk.fds[0]}`,
         // Layers are shared by many machines and never written; a lock on each would only cost descriptors.
         'file.locking': disk.readOnly ? false : undefined,
         'read-only': disk.readOnly,
@@ -106,7 +106,7 @@ function diskSwitches(machine: Machine): Switch[] {
 }
 
 function fdSwitches(machine: Machine): Switch[] {
-  return machine.disks.flatMap(({ fd }) => (fd === undefined ? [] : [{ name: 'add-fd', properties: { fd, set: fd } }]));
+  return machine.disks.flatMap(({ fds = [] }) => fds.map((fd) => ({ name: 'add-fd', properties: { fd, set: fds[0] } })));
 }
 
 function shareSwitches(machine: Machine): Switch[] {

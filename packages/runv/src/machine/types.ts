@@ -45,8 +45,8 @@ export interface Disk {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
-  /** The descriptor that whoever starts QEMU opens `path` on (QEMU's user may not reach the path itself); absent: QEMU opens the path. */
-  readonly fd?: number;
+  /** Descriptors that whoever starts QEMU opens `path` on (QEMU's user may not reach the path itself); absent: QEMU opens the path. */
+  readonly fds?: readonly number[];
 }
 
 /** A host directory shared by virtiofs, with the side process that serves it. */
