@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { access, chown, link, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import type { Machine } from '../../../packages/runv/src/machine/index.ts';
 import { planRootfs, sweepLayers, virtiofsdCommand, type RootfsPlan, type RootfsRequest, type SideProcess } from '../../../packages/runv/src/rootfs/index.ts';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
 import { op, program, record, text, u32, type Guest } from '../../fixtures/guest.ts';
@@ -50,7 +51,7 @@ describe('root file systems', { skip }, () => {
   }
 
   /** Boots a guest of the plan; its side processes end with the test. */
-  async function boot(t: TestContext, plan: RootfsPlan, shares: readonly { tag: string; directory: string; socketPath: string; side: SideProcess }[] = [], more: Buffer[] = []): Promise<Guest> {
+  async function boot(t: TestContext, plan: RootfsPlan, shares: readonly { tag: string; directory: string; socketPath: string; side: SideProcess }[] = [], more: Buffer[] = [], settings: Partial<Machine> = {}): Promise<Guest> {
     const all = [...plan.virtiofs, ...shares];
     for (const { side, socketPath } of all) {
       const child = spawn(side.program, side.args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -58,7 +59,7 @@ describe('root file systems', { skip }, () => {
       t.after(async () => { child.kill('SIGKILL'); await ended; });
       await until('the socket of virtiofsd', async () => await access(socketPath).then(() => true, () => undefined));
     }
-    const guest = await kit.boot(plan.disks, { shares: all });
+    const guest = await kit.boot(plan.disks, { shares: all, ...settings });
     t.after(() => guest.close());
     const proc = record(7, text('/proc'), text('proc'), text(''), text(''), text(''));
     await guest.configure(...plan.guest.map(({ tag, payload }) => record(tag, payload)), proc, ...more);
@@ -182,6 +183,33 @@ describe('root file systems', { skip }, () => {
     await powerOff(first);
     const second = await boot(t, await planRootfs({ ...request, mode: 'disk' }));
     assert.equal(await second.shell('cat /root/written'), 'survives\n');
+  });
+
+  test('a root in the initramfs, for machines without disks', async (t) => {
+    const changed = await changedLayer(t);
+    const { dir, mount, request } = await place(t);
+    await mount([changed, base]);
+    const at = (name: string): string => join(dir, 'rootfs', name);
+    await writeFile(at('one'), 'linked');
+    await link(at('one'), at('other'));
+    await chown(at('one'), 33, 50);
+    await run('mkfifo', [at('fifo')]);
+    await run('mknod', [at('zero'), 'c', '1', '5']);
+    const plan = await planRootfs({ ...request, profile: 'bare', kernel: kit.kernel });
+    assert.deepEqual([plan.disks, plan.guest, plan.virtiofs], [[], [], []]);
+    assert.ok(plan.initrd !== undefined && plan.initrd.sizeBytes > 1 << 20);
+    const guest = await boot(t, plan, [], [], { profile: 'bare', kernel: { ...kit.kernel, initrdPath: plan.initrd.path } });
+    assert.equal(await guest.shell('ls /replaced; test ! -e /removed; stat -c "%u %g %h" /one /other; cat /other; test -p /fifo; head -c 2 /zero | wc -c; readlink /bin/ls; echo x > /written'), 'new\n33 50 2\n33 50 2\nlinked2\nbusybox\n');
+  });
+
+  test('what a kernel lacks decides how the root comes to it', async (t) => {
+    const { dir, mount, request } = await place(t);
+    await writeFile(join(dir, 'rootfs/file'), '');
+    const plain = await planRootfs({ ...request, lacks: ['virtiofs'] });
+    assert.deepEqual(plain.disks.map(({ id }) => id), ['root']);
+    await mount([base]);
+    assert.deepEqual((await planRootfs({ ...request, lacks: ['erofs'] })).disks.map(({ id }) => id), ['root']);
+    assert.deepEqual((await planRootfs({ ...request, lacks: ['virtiofs', 'multiport'] })).disks.map(({ id }) => id), ['layer0', 'scratch']);
   });
 
   test('a root that is not there is told by its name', async (t) => {

@@ -11,6 +11,8 @@ export interface CpioEntry {
   readonly device?: { readonly major: number; readonly minor: number };
   readonly uid?: number;
   readonly gid?: number;
+  /** Names of the same file in the archive; all have the same inode number, and the first one the content. */
+  readonly links?: number;
 }
 
 const maxFileBytes = 0xffff_ffff;
@@ -26,7 +28,7 @@ export function* cpioParts(entry: CpioEntry, inode: number): Generator<Uint8Arra
   if (content.length > maxFileBytes) throw new RangeError(`${entry.name} is too big for an initramfs`);
   const isDirectory = (entry.mode & 0o170000) === 0o040000;
   const fields = [
-    inode, entry.mode, entry.uid ?? 0, entry.gid ?? 0, isDirectory ? 2 : 1, 0, content.length,
+    inode, entry.mode, entry.uid ?? 0, entry.gid ?? 0, isDirectory ? 2 : (entry.links ?? 1), 0, content.length,
     0, 0, entry.device?.major ?? 0, entry.device?.minor ?? 0, name.length, 0,
   ];
   const header = Buffer.concat([Buffer.from(`070701${fields.map(hex).join('')}`), name]);

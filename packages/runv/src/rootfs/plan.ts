@@ -4,7 +4,8 @@ import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { MachineError } from '../machine/errors.ts';
 import { maxDisks } from '../machine/qemu-command.ts';
-import type { Disk, SharedDirectory } from '../machine/types.ts';
+import type { Disk, Kernel, Profile, SharedDirectory } from '../machine/types.ts';
+import { makeInitramfs } from './initramfs.ts';
 import { layerImage, makeErofs, mergedImage } from './layers.ts';
 import { mountAt, overlayOf, parseMountinfo, type Overlay } from './mountinfo.ts';
 import { provideRootDisk, provideScratch, type Owner } from './scratch.ts';
@@ -20,9 +21,10 @@ const maxLayers = maxDisks - 4;
 
 /**
  * `layers`: erofs images and a scratch disk under the guest's overlay, virtiofs for a plain directory (modern guests);
- * `disk`: one ext4 disk with a copy of everything (guests without overlay or erofs).
+ * `disk`: one ext4 disk with a copy of everything (guests without overlay or erofs);
+ * `initramfs`: everything travels in the initramfs, and what is written is lost at the end (machines without disks).
  */
-export type RootfsMode = 'layers' | 'disk';
+export type RootfsMode = 'layers' | 'disk' | 'initramfs';
 
 export interface RootfsRequest {
   readonly bundle: string;
@@ -31,7 +33,12 @@ export interface RootfsRequest {
   /** The container's own directory; what is made there goes with it. */
   readonly stateDir: string;
   readonly config: { readonly layerDir: string; readonly uid: number; readonly gid?: number };
+  /** Forced; absent: what the profile and the kernel can do. */
   readonly mode?: RootfsMode;
+  readonly profile?: Profile;
+  readonly kernel?: Pick<Kernel, 'initrdPath'>;
+  /** What the kernel lacks (`overlay`, `erofs`, `virtiofs`), as its verdict says. */
+  readonly lacks?: readonly string[];
   /** Text of /proc/self/mountinfo; for tests. */
   readonly mountinfo?: string;
 }
@@ -45,6 +52,8 @@ export interface RootfsPlan {
   /** VM_C_LAYER, lowest first, and VM_C_SCRATCH. */
   readonly guest: readonly GuestRecord[];
   readonly virtiofs: readonly (SharedDirectory & { readonly side: SideProcess })[];
+  /** Instead of the kernel's; the guest needs about twice its size in memory besides what it needs anyway. */
+  readonly initrd?: { readonly path: string; readonly sizeBytes: number };
 }
 
 const diskName = (index: number): string => `/dev/vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
@@ -61,10 +70,17 @@ export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   const mount = mountAt(parseMountinfo(request.mountinfo ?? await readFile('/proc/self/mountinfo', 'utf8')), rootfs);
   const overlay = mount === undefined ? undefined : overlayOf(mount);
   const located = overlay === undefined ? undefined : await locateLayers(overlay, rootfs);
-  const scratchPath = located === undefined || located.upper === null ? join(stateDir, 'scratch.img') : join(dirname(located.upper), 'runv-scratch.img');
+  // Beside the upper directory it lives as long as the container's snapshot, over stop and start.
+  const disk = (kind: 'scratch' | 'root'): string => (located === undefined || located.upper === null ? join(stateDir, `${kind}.img`) : join(dirname(located.upper), `runv-${kind}.img`));
 
-  if (request.mode === 'disk') {
-    const path = await provideRootDisk(scratchPath.replace('scratch', 'root'), rootfs, owner);
+  const mode = request.mode ?? modeFor(request, located !== undefined);
+  if (mode === 'initramfs') {
+    if (request.kernel === undefined) throw new TypeError('a root file system in the initramfs needs the kernel\'s');
+    const path = join(stateDir, 'initrd');
+    return { disks: [], guest: [], virtiofs: [], initrd: { path, sizeBytes: await makeInitramfs(request.kernel.initrdPath, rootfs, path) } };
+  }
+  if (mode === 'disk') {
+    const path = await provideRootDisk(disk('root'), rootfs, owner);
     return { disks: [{ id: 'root', path, readOnly: false }], guest: [layerRecord('ext4', diskName(0))], virtiofs: [] };
   }
   if (located === undefined) {
@@ -74,12 +90,18 @@ export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   }
   const images = await layerImages(located, request);
   const layers = images.map((path, index): Disk => ({ id: `layer${index}`, path, readOnly: true }));
-  const scratch: Disk = { id: 'scratch', path: await provideScratch(scratchPath, config.layerDir, owner), readOnly: false };
+  const scratch: Disk = { id: 'scratch', path: await provideScratch(disk('scratch'), config.layerDir, owner), readOnly: false };
   return {
     disks: [...layers, scratch],
     guest: [...layers.map((_, index) => layerRecord('erofs', diskName(index))), { tag: tagScratch, payload: Buffer.from(diskName(layers.length)) }],
     virtiofs: [],
   };
+}
+
+function modeFor({ profile, lacks = [] }: RootfsRequest, isOverlay: boolean): RootfsMode {
+  if (profile === 'bare') return 'initramfs';
+  const needs = isOverlay ? ['overlay', 'erofs'] : ['virtiofs'];
+  return needs.some((need) => lacks.includes(need)) ? 'disk' : 'layers';
 }
 
 /** Images lowest first. Empty directories hide and show nothing and are left out, unless nothing else is there. */
