@@ -217,11 +217,11 @@ static void make_raw(int fd)
   tcflush(fd, TCIOFLUSH);
 }
 
-int find_channel(bool *terminal)
+int find_channel(enum channel_kind *kind)
 {
   char name[64];
   bool named = control_by_name(name, sizeof name);
-  *terminal = named;
+  *kind = !named ? CHANNEL_PORT : strncmp(name, "hvc", 3) == 0 ? CHANNEL_CONSOLE : CHANNEL_SERIAL;
   for (int64_t until = now_ms() + CHANNEL_WAIT_MS; now_ms() < until; sleep_ms(2)) {
     if (!named && !find_port(name, sizeof name)) continue;
     if (!have_device(name)) continue;

@@ -13,16 +13,23 @@
 #define READ_UNTIL (448u << 10)    // … above which the host's frames are no longer read: each may be answered by up to 256 KiB
 #define OUT_MAX (1u << 20)
 #define STALL_MS 250               // a frame that does not go on for so long is looked into for a resynchronisation
+// QEMU throws away what a virtconsole says while the host's socket is full (a named port and a serial port are held back instead), so a console
+// has only so much under way as the socket surely holds, until the host's credit says that it was read or has had time to.
+#define CONSOLE_MAX (40u << 10)
+#define CONSOLE_FRAMES_MAX 100u
+#define CONSOLE_MS 1000
 #define HUNG_MS 50                 // the host's end is closed: when to look again
 
 static struct {
   int fd;
-  bool terminal, synced, hung;
+  enum channel_kind kind;
+  bool synced, hung;
+  uint32_t unread, unread_frames;  // of a console: output written and not known to be read
+  int64_t unread_since;
   int64_t last_read;
   size_t have;
   size_t start, end;               // frames not yet whole at the host: out[start, end), start at a frame's beginning
   size_t sent;                     // bytes of out[start] on that were written
-  size_t frame;                    // room given by channel_frame
   unsigned char in[VM_HEADER_BYTES + VM_MAX_PAYLOAD];
   unsigned char out[OUT_MAX];
 } channel;
@@ -34,10 +41,10 @@ static const uint32_t payload_max[] = {
   [VM_UPDATE] = VM_MAX_DATA,
 };
 
-void channel_open(int fd, bool terminal)
+void channel_open(int fd, enum channel_kind kind)
 {
   channel.fd = fd;
-  channel.terminal = terminal;
+  channel.kind = kind;
   channel.last_read = now_ms();
 }
 
@@ -50,14 +57,33 @@ int channel_poll_fd(short *events)
   return channel.fd;
 }
 
+static bool console_full(void)
+{
+  return channel.unread > CONSOLE_MAX || channel.unread_frames > CONSOLE_FRAMES_MAX;
+}
+
 int channel_timeout_ms(void)
 {
   if (channel.hung) return HUNG_MS;
+  if (console_full()) return CONSOLE_MS / 4;
   return channel.synced && channel.have > 0 && channel.end - channel.start < READ_UNTIL ? STALL_MS : -1;
+}
+
+void channel_credited(uint32_t bytes)
+{
+  uint32_t before = channel.unread;
+  channel.unread -= bytes < before ? bytes : before;
+  // Credit does not say for how many frames it is: as for the bytes.
+  channel.unread_frames = before == 0 ? 0 : (uint32_t)((uint64_t)channel.unread_frames * channel.unread / before);
+  channel.unread_since = now_ms();
 }
 
 bool channel_takes_data(void)
 {
+  if (console_full()) {
+    if (now_ms() - channel.unread_since < CONSOLE_MS) return false;
+    channel.unread = channel.unread_frames = 0; // the host reads always, even where a client of its does not
+  }
   return channel.synced && !channel.hung && channel.end - channel.start < DATA_UNTIL;
 }
 
@@ -74,12 +100,17 @@ unsigned char *channel_frame(uint8_t op, uint32_t id, size_t room)
   memset(header, 0, VM_HEADER_BYTES);
   header[4] = op;
   put32(header + 8, id);
-  channel.frame = room;
   return header + VM_HEADER_BYTES;
 }
 
 void channel_commit(size_t length)
 {
+  uint8_t op = channel.out[channel.end + 4];
+  if (channel.kind == CHANNEL_CONSOLE && (op == VM_STDOUT || op == VM_STDERR)) {
+    if (channel.unread == 0) channel.unread_since = now_ms();
+    channel.unread += (uint32_t)length;
+    channel.unread_frames++;
+  }
   put32(channel.out + channel.end, (uint32_t)length);
   channel.end += VM_HEADER_BYTES + length;
 }
@@ -224,7 +255,7 @@ static void look_for_restart(void)
 static bool hung_up(void)
 {
   struct pollfd one = { channel.fd, POLLIN, 0 };
-  return !channel.terminal && poll(&one, 1, 0) > 0 && (one.revents & POLLHUP) != 0 && (one.revents & POLLIN) == 0;
+  return channel.kind == CHANNEL_PORT && poll(&one, 1, 0) > 0 && (one.revents & POLLHUP) != 0 && (one.revents & POLLIN) == 0;
 }
 
 void channel_serve(void)

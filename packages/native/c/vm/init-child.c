@@ -94,12 +94,23 @@ static int set_limits(const struct spawn *spawn)
   return 0;
 }
 
+// As runc, which makes it before the root becomes read-only: here the root is writable for a moment, in this mount namespace.
+static int make_cwd(const char *cwd)
+{
+  if (make_directories(cwd, 0755) == 0) return 0;
+  if (errno != EROFS || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL) < 0) return -1;
+  int done = make_directories(cwd, 0755), code = errno;
+  if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0) return fail("read-only root");
+  errno = code;
+  return done;
+}
+
 static int go_to_cwd(const struct spawn *spawn, bool last)
 {
   const char *cwd = spawn->cwd != NULL && spawn->cwd[0] != '\0' ? spawn->cwd : "/";
   if (cwd[0] != '/') return refuse(EINVAL, "cwd %s: not an absolute path", cwd);
   struct stat status;
-  if (!last && spawn->first && stat(cwd, &status) < 0 && errno == ENOENT && make_directories(cwd, 0755) < 0) return -1;
+  if (!last && spawn->first && stat(cwd, &status) < 0 && errno == ENOENT && make_cwd(cwd) < 0) return -1;
   if (chdir(cwd) == 0 || (!last && errno == EACCES)) return 0; // where only the user may go: once more as the user
   return fail("chdir to cwd (\"%s\")", cwd);
 }

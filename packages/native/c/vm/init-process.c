@@ -137,6 +137,7 @@ void process_credit(uint32_t id, uint32_t stream, uint32_t bytes)
   struct process *process = process_find(id);
   if (process == NULL || (stream != 1 && stream != 2)) return;
   uint32_t *credit = &process->credit[stream - 1];
+  channel_credited(bytes);
   *credit = bytes > UINT32_MAX - *credit ? UINT32_MAX : *credit + bytes;
 }
 

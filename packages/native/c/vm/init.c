@@ -178,7 +178,7 @@ static _Noreturn void serve(int signals)
 
 int main(void)
 {
-  bool terminal;
+  enum channel_kind kind;
   if (getpid() != 1) {
     fprintf(stderr, "pouch-init is the first process of a virtual machine and nothing else\n");
     return 2;
@@ -186,6 +186,7 @@ int main(void)
   reboot(RB_DISABLE_CAD);
   int signals = open_signals();
   boot_machine();
-  channel_open(find_channel(&terminal), terminal);
+  int channel = find_channel(&kind);
+  channel_open(channel, kind);
   serve(signals);
 }

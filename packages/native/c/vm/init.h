@@ -63,17 +63,19 @@ char *take_rest(struct reader *reader);          // what is left as a string; al
 
 // init-boot.c
 void boot_machine(void);                         // file systems, console, modules
-int find_channel(bool *terminal);                // descriptor, after a bounded wait; powers off when there is none
+enum channel_kind { CHANNEL_PORT, CHANNEL_CONSOLE, CHANNEL_SERIAL };
+int find_channel(enum channel_kind *kind);       // descriptor, after a bounded wait; powers off when there is none
 uint32_t kernel_features(void);                  // VM_FEATURE_*
 bool kernel_has_filesystem(const char *type);
 int wait_for_device(const char *path);           // "/dev/vda", "vda"; made by hand from sysfs where there is no devtmpfs
 
 // init-channel.c
-void channel_open(int fd, bool terminal);
+void channel_open(int fd, enum channel_kind kind);
 int channel_poll_fd(short *events);              // -1: nothing to wait for
 int channel_timeout_ms(void);                    // until channel_serve wants to be called anyway; -1: no need
 void channel_serve(void);                        // reads, hands frames to dispatch, writes
 bool channel_takes_data(void);                   // room for output of processes
+void channel_credited(uint32_t bytes);           // the host has read so many bytes of output
 unsigned char *channel_frame(uint8_t op, uint32_t id, size_t room); // payload to fill, then channel_commit; NULL: no room
 void channel_commit(size_t length);
 void channel_send(uint8_t op, uint32_t id, const void *payload, size_t length);
