@@ -4,7 +4,8 @@ import { strict as assert } from 'node:assert';
 import { randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
-import { Guest, frame, op, program, record, u16, u32, u64, usualMounts } from '../../fixtures/guest.ts';
+import type { Guest} from '../../fixtures/guest.ts';
+import { frame, op, program, record, u16, u32, u64, usualMounts } from '../../fixtures/guest.ts';
 
 const skip = await guestMissing();
 const rounds = 60;

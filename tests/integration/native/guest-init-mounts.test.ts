@@ -8,7 +8,8 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
-import { Guest, GuestRefusal, program, record, text, usualMounts } from '../../fixtures/guest.ts';
+import type { Guest} from '../../fixtures/guest.ts';
+import { GuestRefusal, program, record, text, usualMounts } from '../../fixtures/guest.ts';
 import { until } from '../../fixtures/native.ts';
 
 const virtiofsd = '/usr/lib/qemu/virtiofsd';

@@ -3,7 +3,8 @@ import { strict as assert } from 'node:assert';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
-import { Guest, GuestRefusal, op, program, record, text, u16, u32, u64, usualMounts } from '../../fixtures/guest.ts';
+import type { Guest} from '../../fixtures/guest.ts';
+import { GuestRefusal, op, program, record, text, u16, u32, u64, usualMounts } from '../../fixtures/guest.ts';
 
 const skip = await guestMissing();
 const errno = { EACCES: 13, EEXIST: 17, EISDIR: 21, EINVAL: 22, ENOENT: 2, ENOEXEC: 8, ENOTSUP: 95, ESRCH: 3, EALREADY: 114 };

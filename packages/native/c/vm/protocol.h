@@ -64,7 +64,8 @@ enum vm_op {
 #define VM_FEATURE_SECCOMP 8u
 #define VM_FEATURE_MULTIPORT 16u
 
-// CONFIGURE. Strings have no NUL. Order of application is the order of the list below, whatever the order in the payload.
+// CONFIGURE. Strings have no NUL. They are applied in the order of the list below, whatever the order in the payload,
+// but DEVICE and MACHINE_ID come before MASKED_PATH and READONLY_PATH, and ROOT_READONLY comes last.
 enum vm_configure {
   VM_C_CLOCK = 1,      // as VM_CLOCK
   VM_C_LAYER = 2,      // u8 kind (0 erofs, 1 ext4, 2 virtiofs), u8 zero[3], then device path ("/dev/vda") or virtiofs tag; lowest layer FIRST
