@@ -212,7 +212,7 @@ describe('pouch-init in a guest', { skip }, () => {
     const memory = seen.get(1) ?? Buffer.alloc(32);
     assert.ok(memory.readBigUInt64LE(0) > 100n << 20n && memory.readBigUInt64LE(24) < memory.readBigUInt64LE(0));
     assert.ok((seen.get(2)?.readBigUInt64LE(0) ?? 0n) > 0n);
-    assert.equal(Number(seen.get(3)?.readBigUInt64LE(0)), found.length);
+    assert.ok((seen.get(3)?.readBigUInt64LE(0) ?? 0n) >= 2n);
     assert.equal(seen.get(4)?.subarray(64).toString(), 'eth0');
     assert.ok((seen.get(5)?.readBigUInt64LE(0) ?? 0n) > 0n);
     guest.send(op.signal, id, u32(9, 0));

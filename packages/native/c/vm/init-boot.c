@@ -100,7 +100,8 @@ void boot_machine(void)
     if (console >= 0 && console != fd) dup2(console, fd);
   }
   if (console > 2) close(console);
-  mount_own("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,mode=0620,ptmxmode=0666,gid=5");
+  mkdir("/dev/pts", 0755);
+  if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,mode=0620,ptmxmode=0666,gid=5") < 0) mount_own("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5");
   machine.root = open_directory("/");
   machine.proc = open_directory("/proc");
   machine.sys = open_directory("/sys");

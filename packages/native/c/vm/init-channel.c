@@ -18,7 +18,7 @@
 #define CONSOLE_MAX (40u << 10)
 #define CONSOLE_FRAMES_MAX 100u
 #define CONSOLE_MS 1000
-#define HUNG_MS 50                 // the host's end is closed: when to look again
+#define HUNG_MS 200                // the host's end is closed: when to look again if no SIGIO comes
 
 static struct {
   int fd;
@@ -51,7 +51,6 @@ void channel_open(int fd, enum channel_kind kind)
 int channel_poll_fd(short *events)
 {
   size_t pending = channel.end - channel.start;
-  // Closed at the host's end: poll would return at once for ever.
   if (channel.hung) return -1;
   *events = (short)((pending < READ_UNTIL ? POLLIN : 0) | (channel.synced && pending > channel.sent ? POLLOUT : 0));
   return channel.fd;
@@ -252,6 +251,16 @@ static void look_for_restart(void)
   }
 }
 
+// While the host's end is closed poll would return at once for ever; the port sends SIGIO when it is opened, which ends the loop's wait.
+static void set_hung(bool hung)
+{
+  channel.hung = hung;
+  int flags = fcntl(channel.fd, F_GETFL);
+  if (flags < 0 || channel.kind != CHANNEL_PORT) return;
+  fcntl(channel.fd, F_SETOWN, getpid());
+  fcntl(channel.fd, F_SETFL, hung ? flags | O_ASYNC : flags & ~O_ASYNC);
+}
+
 static bool hung_up(void)
 {
   struct pollfd one = { channel.fd, POLLIN, 0 };
@@ -262,7 +271,7 @@ void channel_serve(void)
 {
   if (channel.hung) {
     if (hung_up()) return;
-    channel.hung = false;
+    set_hung(false);
   }
   if (channel.have < sizeof channel.in && channel.end - channel.start < READ_UNTIL) {
     size_t room = sizeof channel.in - channel.have;
@@ -272,9 +281,10 @@ void channel_serve(void)
       channel.last_read = now_ms();
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
       // The host has gone. What it had begun to say is void; what we were saying is said again to the next.
-      channel.hung = true;
+      set_hung(true);
       channel.synced = false;
       channel.have = 0;
+      if (!hung_up()) set_hung(false); // opened again meanwhile: no signal comes for it
     }
   }
   take_frames();

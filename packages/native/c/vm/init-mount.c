@@ -171,14 +171,28 @@ static int mount_cgroup(const char *destination, unsigned long flags)
   return mount("cgroup", destination, "tmpfs", flags, "size=64k,mode=0755");
 }
 
+// Before 4.7 a kernel may know no instances of devpts: then there is one, and its ptmx is the machine's.
+static int mount_devpts(const char *destination, unsigned long flags, const char *data)
+{
+  if (mount("devpts", destination, "devpts", flags, data) == 0) return 0;
+  return errno == EINVAL ? mount("devpts", destination, "devpts", flags, "mode=0620,gid=5") : -1;
+}
+
+static int mount_type(const struct mount_entry *entry, unsigned long flags, const char *data)
+{
+  if (strcmp(entry->type, "cgroup") == 0) return mount_cgroup(entry->destination, flags);
+  if (strcmp(entry->type, "devpts") == 0) return mount_devpts(entry->destination, flags, data);
+  return mount(entry->source[0] != '\0' ? entry->source : entry->type, entry->destination, entry->type, flags, data);
+}
+
 static int mount_new(const struct mount_entry *entry, struct parsed *parsed)
 {
-  if (make_target(entry->destination, true) < 0) return -1;
-  const char *source = entry->source[0] != '\0' ? entry->source : entry->type;
+  if (make_target(entry->destination, true) < 0) {
+    // /sys/fs/cgroup is sysfs's to make, and an old kernel does not: nobody can miss what it never had.
+    return strcmp(entry->type, "cgroup") == 0 && strncmp(entry->destination, "/sys/", 5) == 0 ? 0 : -1;
+  }
   const char *data = parsed->data[0] != '\0' ? parsed->data : NULL;
-  int done = strcmp(entry->type, "cgroup") == 0 ? mount_cgroup(entry->destination, parsed->flags)
-                                                : mount(source, entry->destination, entry->type, parsed->flags, data);
-  if (done < 0) return fail("mount of %s on %s", entry->type, entry->destination);
+  if (mount_type(entry, parsed->flags, data) < 0) return fail("mount of %s on %s", entry->type, entry->destination);
   if (strcmp(entry->type, "devpts") == 0) {
     int fd = open(entry->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
