@@ -103,7 +103,7 @@ test('a migration is waited for, and its failure told', async (t) => {
   let asked = 0;
   const path = await serve(t, (socket, { execute, id }) => ok(socket, id, execute === 'query-migrate' ? (asked++ < 2 ? { status: 'active' } : asked < 4 ? { status: 'completed' } : { status: 'failed', 'error-desc': 'no room' }) : {}));
   const qmp = await Qmp.connect(path);
-  await qmp.migrateTo('fd:20', 10_000);
-  await assert.rejects(qmp.migrateFrom('fd:20', 10_000), (error) => code('qmp-failed')(error) && /failed: no room/.test((error as Error).message));
+  await qmp.migrateTo('/state.sock', 10_000);
+  await assert.rejects(qmp.migrateFrom(20, 10_000), (error) => code('qmp-failed')(error) && /failed: no room/.test((error as Error).message));
   qmp.close();
 });

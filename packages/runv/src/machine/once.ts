@@ -1,4 +1,4 @@
-// Makes a file once, although several processes want it at once: under a lock file, and by rename. It must not wait without a bound.
+// Makes a file (or a directory) once, although several processes want it at once: under a lock file, and by rename. It must not wait without a bound.
 import { randomBytes } from 'node:crypto';
 import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -46,7 +46,7 @@ export async function makeOnce(path: string, make: (temporary: string) => Promis
     await rename(temporary, path);
     return path;
   } finally {
-    await rm(temporary, { force: true });
+    await rm(temporary, { recursive: true, force: true });
     if (locked) await rm(lock, { force: true });
   }
 }

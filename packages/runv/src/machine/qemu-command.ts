@@ -30,6 +30,12 @@ export interface Machine {
   readonly name: string;
   /** One virtio-console instead of a named port, for kernels before 2.6.35 and those that lack multiport. Only with `classic`. */
   readonly singlePort?: boolean;
+  /** The memory as a file: shared with it while a template is made, copied on write by a template's clones. */
+  readonly memoryFile?: { readonly path: string; readonly share: boolean };
+  /** Waits for the state of another machine instead of booting (QMP migrate-incoming). */
+  readonly incoming?: boolean;
+  /** A NIC without a tap: of a template. */
+  readonly unplugged?: boolean;
   /** Words after the kernel's own parameters, e.g. `acpi=off noapic`. */
   readonly append?: readonly string[];
 }
@@ -67,8 +73,8 @@ export function kernelParameters({ profile, tscKHz, singlePort = false, append =
   ].join(' ');
 }
 
-function machineSwitch({ profile, shares }: Machine): Switch {
-  const memoryBackend = shares.length > 0 ? 'ram' : undefined;
+function machineSwitch({ profile, shares, memoryFile }: Machine): Switch {
+  const memoryBackend = shares.length > 0 || memoryFile !== undefined ? 'ram' : undefined;
   switch (profile) {
     case 'modern':
       // RTC: the guest's clock before the host sets it. The ISA port is the console; PIT and PIC are for the kernel's early timers.
@@ -125,6 +131,13 @@ function controlSwitches(machine: Machine): Switch[] {
   return [chardev, device(virtio(machine.profile, 'serial')), device('virtserialport', { chardev: 'control', name: portName })];
 }
 
+function memorySwitches({ memoryFile, shares }: Machine, mebibytes: number): Switch[] {
+  const size = `${mebibytes}M`;
+  if (memoryFile !== undefined) return [{ name: 'object', value: 'memory-backend-file', properties: { id: 'ram', size, 'mem-path': memoryFile.path, share: memoryFile.share } }];
+  // Shared with virtiofsd, which reads and writes the guest's memory itself.
+  return shares.length > 0 ? [{ name: 'object', value: 'memory-backend-memfd', properties: { id: 'ram', size, share: true } }] : [];
+}
+
 /** Every switch of a machine, in order. */
 export function qemuSwitches(machine: Machine): Switch[] {
   if (machine.disks.length > maxDisks) throw new RangeError(`${machine.disks.length} disks are more than the ${maxDisks} that a machine can have`);
@@ -141,8 +154,7 @@ export function qemuSwitches(machine: Machine): Switch[] {
     plain('cpu', machine.acceleration === 'kvm' ? 'host' : 'max'),
     plain('smp', String(machine.vcpus)),
     plain('m', `${memory}M`),
-    // Shared with virtiofsd, which reads and writes the guest's memory itself.
-    ...(machine.shares.length > 0 ? [{ name: 'object', value: 'memory-backend-memfd', properties: { id: 'ram', size: `${memory}M`, share: true } }] : []),
+    ...memorySwitches(machine, memory),
     ...(machine.profile === 'modern' ? [{ name: 'global', value: 'virtio-mmio.force-legacy=false' }] : []),
     plain('kernel', machine.kernel.imagePath),
     plain('initrd', machine.kernel.initrdPath),
@@ -155,10 +167,11 @@ export function qemuSwitches(machine: Machine): Switch[] {
     ...controlSwitches(machine),
     ...diskSwitches(machine),
     ...(machine.nic === undefined || machine.profile === 'bare' ? [] : [
-      { name: 'netdev', value: 'tap', properties: { id: 'net0', fd: tapFd } },
+      machine.unplugged === true ? { name: 'netdev', value: 'hubport', properties: { id: 'net0', hubid: 0 } } : { name: 'netdev', value: 'tap', properties: { id: 'net0', fd: tapFd } },
       device(virtio(machine.profile, 'net'), { netdev: 'net0', mac: machine.nic.mac, ...(machine.profile === 'modern' ? {} : { romfile: '' }) }),
     ]),
     ...(machine.profile === 'bare' ? [] : shareSwitches(machine)),
+    ...(machine.incoming === true ? [plain('incoming', 'defer')] : []),
   ];
 }
 

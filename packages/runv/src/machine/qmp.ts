@@ -111,18 +111,18 @@ export class Qmp {
     await this.execute('migrate-set-capabilities', { capabilities: Object.entries(capabilities).map(([capability, state]) => ({ capability, state })) });
   }
 
-  /**
-   * Writes the machine's state and waits for the end; the machine stands still afterwards. `fd:N` is a descriptor that QEMU has inherited:
-   * the sandbox denies it to start a program (`exec:`).
-   */
-  async migrateTo(uri: `fd:${number}`, timeoutMs: number): Promise<void> {
-    await this.execute('migrate', { uri });
+  /** Sends the machine's state to a unix socket that listens there, and waits for the end; the machine stands still afterwards. */
+  async migrateTo(socketPath: string, timeoutMs: number): Promise<void> {
+    await this.execute('migrate', { uri: `unix:${socketPath}` });
     await this.#migrated(timeoutMs);
   }
 
-  /** Takes the state in that another QEMU of the same command line wrote (started with `-incoming defer`), and waits for the end. */
-  async migrateFrom(uri: `fd:${number}`, timeoutMs: number): Promise<void> {
-    await this.execute('migrate-incoming', { uri });
+  /**
+   * Takes the state in that another QEMU of the same command line sent (this one was started with `-incoming defer`), and waits for the end.
+   * It is read from a file on a descriptor that QEMU has inherited: the sandbox denies it to start a program (`exec:`).
+   */
+  async migrateFrom(fd: number, timeoutMs: number): Promise<void> {
+    await this.execute('migrate-incoming', { uri: `fd:${fd}` });
     await this.#migrated(timeoutMs);
   }
 

@@ -1,8 +1,9 @@
 // Read-only layers of a root file system as erofs images, made once per directory and kept. mkfs.erofs keeps whiteouts (character devices 0:0) and
 // trusted.overlay.* attributes as they are, so that the guest's overlay understands them. It must not write to the directories.
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { layerDiskBytes } from '../machine/disk-sizes.ts';
 import { MachineError } from '../machine/errors.ts';
 import { makeOnce } from '../machine/once.ts';
 import { runProgram } from '../machine/programs.ts';
@@ -15,9 +16,10 @@ async function directoryKey(directory: string): Promise<string> {
   return keyOf([directory, dev, ino, mtimeNs, ctimeNs].join('\0'));
 }
 
-/** Writes one erofs image of a directory. */
+/** Writes one erofs image of a directory, sparse up to the size that every layer has. */
 export async function makeErofs(directory: string, image: string): Promise<void> {
   await runProgram('mkfs.erofs', ['--quiet', image, directory], { timeoutMs: 170_000 });
+  await truncate(image, layerDiskBytes);
 }
 
 /** The kept image of a directory, made when it is not there. */
@@ -45,6 +47,7 @@ export async function mergedImage(layerDir: string, directories: readonly string
       'mkdir /mnt/m', 'cd /mnt', 'mount -t overlay -o "ro,lowerdir=$list" overlay /mnt/m', 'cd /', 'exec mkfs.erofs --quiet "$image" /mnt/m',
     ].join('\n');
     await runProgram('unshare', ['--mount', '--propagation', 'private', '/bin/sh', '-c', script, 'sh', image, ...directories], { timeoutMs: 170_000 });
+    await truncate(image, layerDiskBytes);
   });
 }
 

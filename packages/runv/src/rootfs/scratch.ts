@@ -1,11 +1,9 @@
 // Disks that a guest writes to: ext4, sparse. The host only makes them; it must never mount what a guest has written.
 import { chown, chmod, mkdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { scratchBytes } from '../machine/disk-sizes.ts';
 import { makeOnce } from '../machine/once.ts';
 import { runProgram } from '../machine/programs.ts';
-
-/** Of a scratch disk. Sparse: it takes what is written. */
-export const scratchBytes = 8 * 2 ** 30;
 
 // Old guests know no checksums of metadata, 64-bit block numbers or orphan file; new ones lose nothing that counts here.
 const features = '^metadata_csum,^64bit,^orphan_file';

@@ -1,7 +1,7 @@
 // What a guest's first answer says, and the rate of the host's counter.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findHello, helloFrame, lackingOf } from '../../../packages/runv/src/machine/boot-probe.ts';
+import { findHello, helloFrame, lackingOf } from '../../../packages/runv/src/machine/hello.ts';
 import { tscKHzOf } from '../../../packages/runv/src/machine/host-clock.ts';
 import { frame, op, words } from '../../fixtures/frames.ts';
 
