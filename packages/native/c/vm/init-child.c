@@ -239,7 +239,10 @@ static int prepare(const struct spawn *spawn)
 {
   reset_signals();
   setsid();
-  if (enter_container(spawn) < 0 || take_stdio(spawn) < 0 || set_limits(spawn) < 0 || go_to_cwd(spawn, false) < 0) return -1;
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // until it is the program: no other process of the container may look into this one
+  if (enter_container(spawn) < 0 || take_stdio(spawn) < 0 || set_limits(spawn) < 0) return -1;
+  close_hidden();
+  if (go_to_cwd(spawn, false) < 0) return -1;
   // Without no_new_privs a filter needs the privilege that is given up next.
   if (!spawn->no_new_privs && set_filter(spawn) < 0) return -1;
   if (become_user(spawn) < 0 || go_to_cwd(spawn, true) < 0) return -1;

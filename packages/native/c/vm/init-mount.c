@@ -25,7 +25,7 @@ static const struct { const char *name; unsigned long set, clear; bool propagati
   { "async", 0, MS_SYNCHRONOUS, false }, { "dirsync", MS_DIRSYNC, 0, false }, { "mand", MS_MANDLOCK, 0, false }, { "nomand", 0, MS_MANDLOCK, false },
   { "bind", MS_BIND, 0, false }, { "rbind", MS_BIND | MS_REC, 0, false }, { "private", MS_PRIVATE, 0, true }, { "rprivate", MS_PRIVATE | MS_REC, 0, true },
   { "slave", MS_SLAVE, 0, true }, { "rslave", MS_SLAVE | MS_REC, 0, true }, { "shared", MS_SHARED, 0, true }, { "rshared", MS_SHARED | MS_REC, 0, true },
-  { "unbindable", MS_UNBINDABLE, 0, true }, { "runbindable", MS_UNBINDABLE | MS_REC, 0, true }, { "tmpcopyup", 0, 0, false }, { "copy", 0, 0, false },
+  { "unbindable", MS_UNBINDABLE, 0, true }, { "runbindable", MS_UNBINDABLE | MS_REC, 0, true }, { "tmpcopyup", 0, 0, false }, { "notmpcopyup", 0, 0, false }, { "copy", 0, 0, false },
   { "nocopy", 0, 0, false },
 };
 
@@ -218,7 +218,7 @@ int mount_entry(const struct mount_entry *entry)
   const char *sub = entry->subpath + strspn(entry->subpath, "/");
   int done;
   if (strcmp(entry->type, "virtiofs") == 0) {
-    int share = mount_tag(entry->source, false);
+    int share = mount_tag(entry->source);
     if (share < 0) return -1;
     done = bind_hidden(share, sub[0] == '\0' ? "." : sub, entry->destination, parsed.flags);
   } else if (strcmp(entry->type, "bind") == 0) {

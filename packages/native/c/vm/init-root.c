@@ -115,9 +115,9 @@ int assemble_root(const struct layer *layers, size_t count, const char *scratch)
   return 0;
 }
 
-int mount_tag(const char *tag, bool readonly)
+// Mounted for reading and writing: each use is a bind of its own with its own flags.
+int mount_tag(const char *tag)
 {
-  (void)readonly; // each use is a bind of its own with its own flags
   for (size_t i = 0; i < tag_count; i++) {
     if (strcmp(tags[i].tag, tag) == 0) return tags[i].fd;
   }
@@ -132,6 +132,15 @@ int mount_tag(const char *tag, bool readonly)
   tags[tag_count].tag = strdup(tag);
   tags[tag_count].fd = fd;
   return tags[tag_count].tag == NULL ? fail("virtiofs %s", tag) : tags[tag_count++].fd;
+}
+
+void close_hidden(void)
+{
+  const int own[] = { machine.root, machine.proc, machine.sys, machine.dev, machine.pts, machine.scratch };
+  for (size_t i = 0; i < tag_count; i++) close(tags[i].fd);
+  for (size_t i = 0; i < COUNT(own); i++) {
+    if (own[i] >= 0) close(own[i]);
+  }
 }
 
 int save_file(const void *bytes, size_t length, uint32_t mode, char *name, size_t size)

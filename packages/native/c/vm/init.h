@@ -94,7 +94,8 @@ struct layer {
   char *source;
 };
 int assemble_root(const struct layer *layers, size_t count, const char *scratch); // then init's root is the container's
-int mount_tag(const char *tag, bool readonly);   // descriptor of a virtiofs share's root, mounted once
+int mount_tag(const char *tag);                  // descriptor of a virtiofs share's root, mounted once
+void close_hidden(void);                         // in a child: what is not the container's to reach
 int save_file(const void *bytes, size_t length, uint32_t mode, char *name, size_t size); // on the hidden tmpfs, name relative to machine.root
 int release_root(void);                          // at the end: everything written, the scratch read-only
 
