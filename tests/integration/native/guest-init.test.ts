@@ -226,6 +226,23 @@ describe('pouch-init in a guest', { skip }, () => {
     assert.ok(guest.frames.some((one) => one.op === op.oom));
   });
 
+  test('a memory limit within the machine holds for processes that run and for later ones', async () => {
+    const id = guest.newId();
+    await guest.start(id, program(['/bin/sh', '-c', 'read go; exec tail /dev/zero'], record(6)));
+    guest.send(op.update, 0, record(1, u64(24n << 20n)));
+    await guest.answer(op.updated, 0);
+    guest.frames.length = 0;
+    guest.send(op.stdin, id, Buffer.from('go\n'));
+    const ended = await guest.ended(id);
+    assert.deepEqual([ended.status, ended.flags], [137, 1]);
+    const later = await guest.run(['/bin/tail', '/dev/zero']);
+    assert.deepEqual([later.status, later.flags], [137, 1]);
+    assert.ok(guest.frames.some((one) => one.op === op.oom));
+    guest.send(op.update, 0, record(9, u64(1n)));
+    assert.match((await guest.answer(op.error, 0)).payload.toString(), /UPDATE: unknown setting 9/);
+    guest.frames.length = 0;
+  });
+
   test('a second CONFIGURE, an unknown operation and a payload of the wrong size are refused with a reason', async () => {
     guest.frames.length = 0;
     await assert.rejects(guest.configure(record(5, 'again')), refusal(errno.EALREADY, /configured before/));

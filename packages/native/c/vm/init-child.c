@@ -240,6 +240,7 @@ static int prepare(const struct spawn *spawn)
   reset_signals();
   setsid();
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // until it is the program: no other process of the container may look into this one
+  join_group();
   if (enter_container(spawn) < 0 || take_stdio(spawn) < 0 || set_limits(spawn) < 0) return -1;
   close_hidden();
   if (go_to_cwd(spawn, false) < 0) return -1;

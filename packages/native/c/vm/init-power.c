@@ -151,14 +151,3 @@ bool oom_killed(pid_t pid)
   }
   return found;
 }
-
-int update_machine(const unsigned char *payload, size_t length)
-{
-  struct reader reader = { payload, payload + length };
-  struct record record;
-  int more = next_record(&reader, &record);
-  if (more < 0) return -1;
-  if (more == 0) return 0;
-  if (record.tag == VM_U_MEMORY) return refuse(ENOTSUP, "UPDATE: memory: the guest has no memory cgroup for its container");
-  return refuse(ENOTSUP, "UPDATE: unknown setting %u", record.tag);
-}

@@ -69,6 +69,17 @@ static unsigned next_process(DIR *directory, struct seen *seen)
   return 0;
 }
 
+size_t container_pids(unsigned *pids, size_t most)
+{
+  DIR *directory = open_proc();
+  struct seen seen;
+  size_t count = 0;
+  if (directory == NULL) return 0;
+  for (unsigned pid; count < most && (pid = next_process(directory, &seen)) != 0;) pids[count++] = pid;
+  closedir(directory);
+  return count;
+}
+
 static size_t read_command(unsigned pid, const char *name, char *command)
 {
   char path[48];

@@ -172,6 +172,7 @@ _Noreturn void run_child(const struct spawn *spawn);
 // init-stats.c
 void reply_ps(uint32_t request);
 void reply_stats(uint32_t request);
+size_t container_pids(unsigned *pids, size_t most);
 
 // init-power.c
 void set_clock(uint64_t nanoseconds, const unsigned char seed[32]);
@@ -182,5 +183,8 @@ _Noreturn void power_off_now(void);
 int oom_fd(void);                                // -1, or /dev/kmsg to poll
 void oom_check(void);                            // tells the host if the kernel has killed for want of memory since the last call
 bool oom_killed(pid_t pid);                      // whether it has killed this process, once it was reaped with SIGKILL
+
+// init-limit.c
 int update_machine(const unsigned char *payload, size_t length);
+void join_group(void);                           // in a child: into the container's cgroup, if it has one
 #endif
