@@ -1,13 +1,15 @@
 // Guest kernels that are really booted: the default one under every profile, and ones that do not come up.
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { addKernel, hostTscKHz, probeAcceleration, probeProfile, profiles, type Kernel, type KernelStore, type Probe } from '../../../packages/runv/src/machine/index.ts';
 import { defaultKernel, provideKernelSource } from '../../../scripts/guest-kernel.ts';
 import { guestMissing } from '../../fixtures/guest-boot.ts';
-import { ensureNative } from '../../fixtures/native.ts';
+import { ensureNative, until } from '../../fixtures/native.ts';
 import { guestInitPath } from '@pouch/native';
 
 const skip = await guestMissing();
@@ -56,6 +58,34 @@ describe('guest kernels', { skip }, () => {
     const verdict = await probeProfile({ ...usual, kernel: { ...kernel, initrdPath: join(directory, 'missing') }, profile: 'modern' });
     assert.match(verdict.lacks[0] ?? '', /missing/);
   });
+
+  test('QEMU can run as a user without rights', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async () => {
+    await chmod(directory, 0o755);
+    const verdict = await probeProfile({ ...usual, profile: 'modern', user: { uid: 65534, gid: 65534 } });
+    assert.equal(verdict.ok, true, verdict.lacks.join());
+  });
+
+  test('a prober that is killed takes its QEMU along', async () => {
+    const module = join(import.meta.dirname, '../../../packages/runv/src/machine/index.ts');
+    const script = `const { probeBoot } = await import(${JSON.stringify(module)}); await probeBoot(${JSON.stringify({ ...usual, kernel: { ...kernel, initrdPath: kernel.imagePath }, profile: 'modern' })});`;
+    const prober = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: 'ignore', env: { TMPDIR: directory } });
+    const machine = await until('its QEMU', () => machines().find((text) => text.startsWith('/usr/bin/qemu')));
+    assert.match(machine, /runv-probe/);
+    prober.kill('SIGKILL');
+    await until('its end', () => (machines().length === 0 ? true : undefined));
+  });
+
+  /** Command lines of processes that name this test's kernel. */
+  function machines(): string[] {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+        return text.includes(`\0-kernel\0${kernel.imagePath}`) ? [text] : [];
+      } catch {
+        return []; // it has ended meanwhile
+      }
+    });
+  }
 
   test('KVM is believed only when a guest has come up with it, and the verdict is kept', async () => {
     const kept = join(directory, 'verdicts');

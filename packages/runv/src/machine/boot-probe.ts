@@ -1,9 +1,9 @@
 // Boots a kernel under a profile until pouch-init answers, and says what it found. The machine has no disks and no network, and is ended in any case.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { awaitHello, lackingOf } from './hello.ts';
+import { launchQemu, type OwnQemu, type User } from './launch.ts';
 import { qemuCommand } from './qemu-command.ts';
 import type { Acceleration, Kernel, Profile, ProfileVerdict } from './types.ts';
 
@@ -19,7 +19,7 @@ export interface Probe {
   readonly timeoutMs: number;
   readonly memoryBytes?: number;
   /** Whom QEMU runs as; absent: this process's user. */
-  readonly user?: { readonly uid: number; readonly gid: number };
+  readonly user?: User;
   readonly append?: readonly string[];
 }
 
@@ -30,37 +30,26 @@ async function reasonOf(consolePath: string, words: string, timedOut: boolean): 
   return `${timedOut ? 'no answer in time' : 'it ended'}${panic === undefined ? ', without a word' : `: ${panic}`}`.slice(0, maxReasonLength);
 }
 
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  child.kill('SIGKILL');
-  await new Promise((settle) => child.once('exit', settle));
-}
-
 /** Boots it once. Never throws for a kernel that does not come up: that is the verdict. */
 export async function probeBoot(probe: Probe, singlePort = false): Promise<ProfileVerdict> {
   const directory = await mkdtemp(join(tmpdir(), 'runv-probe-'));
   const path = (name: string): string => join(directory, name);
-  let words = '';
-  let child: ChildProcess | undefined;
+  let qemu: OwnQemu | undefined;
   try {
     if (probe.user !== undefined) await chown(directory, probe.user.uid, probe.user.gid);
-    const [program, ...args] = qemuCommand({
+    const command = qemuCommand({
       qemu: probe.qemu, profile: probe.profile, acceleration: probe.acceleration, kernel: probe.kernel, tscKHz: probe.tscKHz, singlePort, append: probe.append ?? [],
       memoryBytes: probe.memoryBytes ?? 256 * 2 ** 20, vcpus: 1, disks: [], shares: [],
       controlPath: path('control.sock'), qmpPath: path('qmp.sock'), consolePath: path('console.log'), name: 'probe',
     });
     const began = performance.now();
-    const qemu = child = spawn(program as string, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, ...(probe.user ?? {}) });
-    let over = false;
-    qemu.once('exit', () => { over = true; });
-    qemu.once('error', (error) => { over = true; words = error.message; });
-    qemu.stderr?.on('data', (piece: Buffer) => { words = (words + piece.toString('latin1')).slice(-2000); });
-    const alive = (): boolean => !over && performance.now() - began < probe.timeoutMs;
+    const own = qemu = await launchQemu(command, probe.user);
+    const alive = (): boolean => own.runs() && performance.now() - began < probe.timeoutMs;
     const found = await awaitHello(path('control.sock'), alive);
     if (found !== undefined) return { ok: true, bootMs: Math.round(performance.now() - began), lacks: lackingOf(found) };
-    return { ok: false, bootMs: null, lacks: [await reasonOf(path('console.log'), words, !over)] };
+    return { ok: false, bootMs: null, lacks: [await reasonOf(path('console.log'), own.words(), own.runs())] };
   } finally {
-    if (child !== undefined) await ended(child);
+    await qemu?.end();
     await rm(directory, { recursive: true, force: true });
   }
 }

@@ -1,7 +1,6 @@
 // Templates: a machine is booted once, its memory and state are kept, and every further machine of the same command line is a clone of it that
 // answers within a tenth of a boot's time. A clone maps the memory copy-on-write; the file must never change while clones live.
 // What a clone must not share (RNG, clock, machine-id, names, MAC) its CONFIGURE sets. It must not make templates of machines with shares.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
@@ -13,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { layerDiskBytes, scratchBytes } from './disk-sizes.ts';
 import { MachineError } from './errors.ts';
 import { awaitHello } from './hello.ts';
+import { launchQemu, type User } from './launch.ts';
 import { makeOnce } from './once.ts';
 import { qemuCommand, type Machine } from './qemu-command.ts';
 import { Qmp } from './qmp.ts';
@@ -113,7 +113,7 @@ export async function wakeClone(qmpPath: string, timeoutMs = 10_000, paused = fa
 
 export interface TemplateOptions {
   /** Whom QEMU runs as, and whom the memory belongs to; absent: this process's user. */
-  readonly user?: { readonly uid: number; readonly gid: number };
+  readonly user?: User;
   readonly bootTimeoutMs?: number;
 }
 
@@ -138,19 +138,15 @@ async function bootTemplate(place: string, machine: TemplatableMachine, { user, 
     if (user !== undefined) await chown(at(name), user.uid, user.gid);
   }
   if (user !== undefined) await chown(place, user.uid, user.gid);
-  const [program, ...args] = qemuCommand(shapeOf(machine, at, at('memory')));
-  const child = spawn(program as string, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, ...(user ?? {}) });
-  let words = '';
-  child.stderr.on('data', (piece: Buffer) => { words = (words + piece.toString()).slice(-1000); });
-  child.once('error', (error) => { words += error.message; });
+  const qemu = await launchQemu(qemuCommand(shapeOf(machine, at, at('memory'))), user);
   try {
     const deadline = performance.now() + bootTimeoutMs;
-    const runs = (): boolean => child.pid !== undefined && child.exitCode === null && child.signalCode === null && performance.now() < deadline;
-    if (await awaitHello(at('control.sock'), runs) === undefined) throw new MachineError('bad-kernel', `the template's guest did not come up: ${words.trim() || 'no answer in time'}`);
+    const features = await awaitHello(at('control.sock'), () => qemu.runs() && performance.now() < deadline);
+    if (features === undefined) throw new MachineError('bad-kernel', `the template's guest did not come up: ${qemu.words() || 'no answer in time'}`);
     await delay(settleMs);
     await saveState(at('qmp.sock'), at('state.sock'), at('state'));
   } finally {
-    await ended(child);
+    await qemu.end();
   }
   for (const name of await readdir(place)) if (name !== 'memory' && name !== 'state') await rm(at(name), { force: true });
   await chown(place, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
@@ -184,12 +180,6 @@ async function saveState(qmpPath: string, socketPath: string, statePath: string)
     file.destroy();
   }
   if ((await stat(statePath)).size > maxStateBytes) throw new MachineError('qmp-failed', 'the state of the template is bigger than such a machine\'s can be');
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
 }
 
 /** Keeps the `keep` most recently used templates. Clones that run keep the memory that they have mapped. Returns how many went. */
