@@ -121,7 +121,6 @@ int machine_spawn(struct machine *m, int client)
 	spawn_set_size(&m->io, m->spawn, m->spawn_length);
 	if (link_send(&m->control, VM_SPAWN, 1, m->spawn, m->spawn_length) < 0) return -1;
 	m->starter = client;
-	m->next_id = m->next_id < 2 ? 2 : m->next_id;
 	enter(m, STARTING, 0);
 	return 0;
 }

@@ -181,7 +181,7 @@ int machine_run(const struct config *config)
 {
 	static struct machine machine;
 	struct machine *m = &machine;
-	*m = (struct machine){ .config = *config, .status = { .state = "booting", .exit_code = -1 }, .next_id = 1, .listen_fd = -1, .tap_fd = -1, .starter = -1 };
+	*m = (struct machine){ .config = *config, .status = { .state = "booting", .exit_code = -1 }, .next_id = 2, .listen_fd = -1, .tap_fd = -1, .starter = -1 };
 	m->deadline = now_ms() + config->boot_timeout_ms;
 	link_init(&m->control, -1, CONTROL_OUT_MAX, guest_payload_max);
 	m->signal_fd = signals_open(false);
