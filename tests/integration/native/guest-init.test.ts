@@ -179,7 +179,7 @@ describe('pouch-init in a guest', { skip }, () => {
     await guest.until('ready', () => guest.output(id).includes('ready') || undefined);
     guest.send(op.winsize, id, u16(50, 132));
     guest.send(op.stdin, id, Buffer.from('\x03'));
-    const { stdout, status } = await guest.ended(id, [1]);
+    const { stdout, status } = await guest.ended(id);
     assert.match(stdout, /got hello\r\n[^]*int\r\n50 132\r\n/);
     assert.equal(status, 3);
   });

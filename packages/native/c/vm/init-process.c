@@ -254,6 +254,7 @@ static void pull_output(struct process *process, int stream)
   } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) { // EIO: nobody has the terminal open any more
     shut(&process->output[stream]);
     send_number(VM_EOF, process->id, (uint32_t)stream + 1, 0, 1);
+    if (process->terminal) send_number(VM_EOF, process->id, 2, 0, 1); // which it never had: a host that waits for both need not know
     settle(process);
   }
 }
