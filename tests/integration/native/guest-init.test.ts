@@ -102,6 +102,10 @@ describe('pouch-init in a guest', { skip }, () => {
     ].join('\n'));
   });
 
+  test('limits that are not set are those of a container elsewhere', async () => {
+    assert.equal(await guest.shell('ulimit -n; umask; grep -c "Max processes *unlimited" /proc/self/limits'), '1048576\n0022\n1\n');
+  });
+
   test('a seccomp filter is put on, with no_new_privs and without', async () => {
     // if (nr == mkdir) return EPERM; else allow
     const instruction = (code: number, jt: number, jf: number, k: number): Buffer => Buffer.concat([u16(code), Buffer.from([jt, jf]), u32(k)]);

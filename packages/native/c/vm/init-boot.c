@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -78,6 +79,16 @@ static void load_modules(void)
   }
 }
 
+// What processes inherit where SPAWN says nothing: as a service manager gives a container runtime, not the kernel's 1,024 and what little memory allows.
+static void raise_limits(void)
+{
+  static const struct { int resource; rlim_t value; } limits[] = { { RLIMIT_NOFILE, 1048576 }, { RLIMIT_NPROC, RLIM_INFINITY } };
+  for (size_t i = 0; i < COUNT(limits); i++) {
+    struct rlimit limit = { limits[i].value, limits[i].value };
+    if (setrlimit(limits[i].resource, &limit) < 0) tell("pouch-init: limit %d: %s", limits[i].resource, strerror(errno));
+  }
+}
+
 void boot_machine(void)
 {
   umask(0);
@@ -107,6 +118,7 @@ void boot_machine(void)
   machine.sys = open_directory("/sys");
   machine.dev = open_directory("/dev");
   machine.pts = open_directory("/dev/pts");
+  raise_limits();
   load_modules();
   struct stat status;
   machine.namespaces = fstatat(machine.proc, "self/ns/pid", &status, 0) == 0 && fstatat(machine.proc, "self/ns/mnt", &status, 0) == 0;

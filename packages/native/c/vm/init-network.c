@@ -61,11 +61,11 @@ static int ask_kernel(struct request *request)
   return done;
 }
 
-static int with_socket(unsigned long operation, struct ifreq *request)
+static int with_socket(ioctl_number operation, struct ifreq *request)
 {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  int done = ioctl(fd, (int)operation, request);
+  int done = ioctl(fd, operation, request);
   int code = errno;
   close(fd);
   errno = code;

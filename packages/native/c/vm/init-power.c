@@ -29,7 +29,7 @@ void set_clock(uint64_t nanoseconds, const unsigned char seed[32])
   memcpy(entropy.bytes, seed, sizeof entropy.bytes);
   int fd = openat(machine.dev, "urandom", O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
-  if (ioctl(fd, (int)RNDADDENTROPY, &entropy) < 0) tell("pouch-init: seed: %s", strerror(errno));
+  if (ioctl(fd, (ioctl_number)RNDADDENTROPY, &entropy) < 0) tell("pouch-init: seed: %s", strerror(errno));
   ioctl(fd, RNDRESEEDCRNG, 0); // before 4.14 the pool itself is what is read
   close(fd);
 }

@@ -126,7 +126,7 @@ static int open_terminal(struct spawn *spawn, struct process *process)
   if (master < 0) return fail("terminal: ptmx");
   process->input = master;
   if (fstat(master, &status) < 0 || status.st_rdev != makedev(5, 2)) return refuse(EIO, "terminal: ptmx is none");
-  if (ioctl(master, (int)TIOCGPTN, &number) < 0 || ioctl(master, (int)TIOCSPTLCK, &unlock) < 0) return fail("terminal");
+  if (ioctl(master, (ioctl_number)TIOCGPTN, &number) < 0 || ioctl(master, (ioctl_number)TIOCSPTLCK, &unlock) < 0) return fail("terminal");
   snprintf(name, sizeof name, "%u", number);
   int slave = openat(machine.pts, name, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (slave < 0) return fail("terminal %s", name);

@@ -13,6 +13,12 @@
 #include <string.h>
 #include <sys/types.h>
 
+#ifdef __GLIBC__
+typedef unsigned long ioctl_number;
+#else
+typedef int ioctl_number; // musl
+#endif
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define DEVICE_WAIT_MS 10000    // for disks, NICs and tags that CONFIGURE names
 #define CHANNEL_WAIT_MS 60000   // for the control channel itself: nothing can be said without it
