@@ -52,8 +52,9 @@ describe('roots and volumes of a guest', { skip }, () => {
   });
 
   test('a directory of the host is the root, read-only, with volumes and files over it', async () => {
-    const root = await kit.tree({ 'etc/keep': 'k', 'run/x': '' });
+    const root = await kit.tree({ 'var/lib/a/file': 'below', 'etc/keep': 'k', 'run/x': '' });
     await symlink('/../../../../modules', join(root, 'out')); // the initramfs has such a directory
+    await symlink('a/b', join(root, 'var/link'));
     await symlink('/nowhere/yet', join(root, 'etc/resolv.conf'));
     const volume = join(kit.directory, 'volume');
     await mkdir(join(volume, 'sub'), { recursive: true });
@@ -62,13 +63,14 @@ describe('roots and volumes of a guest', { skip }, () => {
     await guest.configure(
       record(2, kind(2), 'root'), record(4), ...usualMounts().slice(1),
       mount('/data', 'virtiofs', 'vol', 'rbind,rw'), mount('/data-ro', 'virtiofs', 'vol', 'rbind,ro'), mount('/etc/keep', 'virtiofs', 'vol', 'ro', '/one'),
-      mount('/deep/er/file', 'virtiofs', 'vol', 'rw', 'one'), mount('/out/made', 'tmpfs', '', 'size=1m,nosuid'), mount('/bound', 'bind', '/bin', 'ro'),
+      mount('/deep/er/file', 'virtiofs', 'vol', 'rw', 'one'), mount('/out/made', 'tmpfs', '', 'size=1m,nosuid'), mount('/bound', 'bind', '/bin', 'ro'), mount('/var', 'tmpfs', '', 'rw,size=4m,tmpcopyup'),
       record(8, Buffer.from([0xa4, 1, 0, 0]), text('/etc/resolv.conf'), 'nameserver 192.0.2.7\n'),
     );
     await guest.start(1, program(['/bin/sleep', '10000'], record(3, '/made/for/me')));
     assert.equal(await guest.shell('cat /etc/keep /deep/er/file /etc/resolv.conf'), 'only thisonly thisnameserver 192.0.2.7\n');
     assert.equal(await guest.shell('echo from inside > /data/sub/new; cat /data-ro/sub/new; ls /bound/busybox; readlink /proc/1/cwd'), 'from inside\n/bound/busybox\n/made/for/me\n');
     assert.equal(await readFile(join(volume, 'sub', 'new'), 'utf8'), 'from inside\n');
+    assert.equal(await guest.shell('cat /var/lib/a/file; stat -c %a:%u /var/lib/a/file; readlink /var/link; touch /var/new; grep -c "tmpfs /var " /proc/mounts'), 'below644:0\na/b\n1\n');
     const { stderr } = await guest.run(['/bin/sh', '-c', 'touch /new; touch /data-ro/new; touch /etc/keep; touch /bound/new; touch /dev/shm/ok; touch /out/made/ok']);
     assert.deepEqual(stderr.trim().split('\n').map((line) => /touch: (\S+): Read-only file system/.exec(line)?.[1]), ['/new', '/data-ro/new', '/etc/keep', '/bound/new']);
     const mounts = await guest.shell('cat /proc/mounts');

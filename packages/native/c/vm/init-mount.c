@@ -25,7 +25,7 @@ static const struct { const char *name; unsigned long set, clear; bool propagati
   { "async", 0, MS_SYNCHRONOUS, false }, { "dirsync", MS_DIRSYNC, 0, false }, { "mand", MS_MANDLOCK, 0, false }, { "nomand", 0, MS_MANDLOCK, false },
   { "bind", MS_BIND, 0, false }, { "rbind", MS_BIND | MS_REC, 0, false }, { "private", MS_PRIVATE, 0, true }, { "rprivate", MS_PRIVATE | MS_REC, 0, true },
   { "slave", MS_SLAVE, 0, true }, { "rslave", MS_SLAVE | MS_REC, 0, true }, { "shared", MS_SHARED, 0, true }, { "rshared", MS_SHARED | MS_REC, 0, true },
-  { "unbindable", MS_UNBINDABLE, 0, true }, { "runbindable", MS_UNBINDABLE | MS_REC, 0, true }, { "tmpcopyup", 0, 0, false }, { "notmpcopyup", 0, 0, false }, { "copy", 0, 0, false },
+  { "unbindable", MS_UNBINDABLE, 0, true }, { "runbindable", MS_UNBINDABLE | MS_REC, 0, true }, { "notmpcopyup", 0, 0, false }, { "copy", 0, 0, false },
   { "nocopy", 0, 0, false },
 };
 
@@ -138,6 +138,7 @@ int bind_hidden(int directory, const char *source, const char *destination, unsi
 
 struct parsed {
   unsigned long flags, propagation;
+  bool copy_up;
   char data[4096];
 };
 
@@ -149,7 +150,9 @@ static int parse_options(const char *text, struct parsed *parsed)
     size_t length = strcspn(at, ",");
     size_t i = 0;
     while (i < COUNT(options) && (strlen(options[i].name) != length || memcmp(options[i].name, at, length) != 0)) i++;
-    if (i < COUNT(options) && options[i].propagation) {
+    if (length == 9 && memcmp(at, "tmpcopyup", 9) == 0) {
+      parsed->copy_up = true;
+    } else if (i < COUNT(options) && options[i].propagation) {
       parsed->propagation = options[i].set;
     } else if (i < COUNT(options)) {
       parsed->flags = (parsed->flags | options[i].set) & ~options[i].clear;
@@ -185,6 +188,24 @@ static int mount_type(const struct mount_entry *entry, unsigned long flags, cons
   return mount(entry->source[0] != '\0' ? entry->source : entry->type, entry->destination, entry->type, flags, data);
 }
 
+static int mount_over_copy(const struct mount_entry *entry, const struct parsed *parsed, const char *data)
+{
+  struct stat status;
+  int below = open(entry->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC), above = -1, done = -1;
+  if (below >= 0 && fstat(below, &status) == 0 && mount("tmpfs", entry->destination, "tmpfs", parsed->flags & ~(unsigned long)MS_RDONLY, data) == 0) {
+    above = open(entry->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    done = above < 0 ? -1 : copy_tree(below, above, 0);
+    // Its own mode is the directory's, unless one was asked for.
+    if (done == 0 && (data == NULL || strstr(data, "mode=") == NULL)) done = fchmod(above, status.st_mode & 07777);
+    if (done == 0 && (parsed->flags & MS_RDONLY) != 0) done = mount(NULL, entry->destination, NULL, MS_REMOUNT | parsed->flags, data);
+  }
+  int code = errno;
+  if (below >= 0) close(below);
+  if (above >= 0) close(above);
+  errno = code;
+  return done;
+}
+
 static int mount_new(const struct mount_entry *entry, struct parsed *parsed)
 {
   if (make_target(entry->destination, true) < 0) {
@@ -192,7 +213,8 @@ static int mount_new(const struct mount_entry *entry, struct parsed *parsed)
     return strcmp(entry->type, "cgroup") == 0 && strncmp(entry->destination, "/sys/", 5) == 0 ? 0 : -1;
   }
   const char *data = parsed->data[0] != '\0' ? parsed->data : NULL;
-  if (mount_type(entry, parsed->flags, data) < 0) return fail("mount of %s on %s", entry->type, entry->destination);
+  bool copied = parsed->copy_up && strcmp(entry->type, "tmpfs") == 0;
+  if ((copied ? mount_over_copy(entry, parsed, data) : mount_type(entry, parsed->flags, data)) < 0) return fail("mount of %s on %s", entry->type, entry->destination);
   if (strcmp(entry->type, "devpts") == 0) {
     int fd = open(entry->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {

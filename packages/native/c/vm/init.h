@@ -118,6 +118,9 @@ void make_default_devices(void);
 int make_directories(const char *path, mode_t mode);   // mkdir -p, through dangling links too
 int own_proc(void);                              // in a new pid and mount namespace: /proc anew, and what was masked in it
 
+// init-copy.c
+int copy_tree(int from, int to, int depth);      // between directories; depth 0. The second is empty
+
 // init-network.c
 int loopback_up(void);
 int setup_link(uint32_t mtu, const unsigned char mac[6], const char *name);
