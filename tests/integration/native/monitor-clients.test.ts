@@ -134,7 +134,8 @@ test('a guest against the protocol ends its machine, with the reason', async (t)
     assert.match(error ?? '', /^the guest broke the protocol: /);
     assert.match(error ?? '', reason);
   }
-  const { vm, monitor } = await running(t, ['overrun']);
+  const { vm, monitor, client } = await running(t, ['overrun']);
+  await until('the reason', async () => (await client.state()).error);
   monitor.stdout.resume();
   assert.equal(await monitor.exited, 137);
   assert.match((await vm.status()).error ?? '', /beyond its credit/);

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,11 +27,12 @@ int64_t now_ms(void)
 
 // How many bytes one write may have without blocking. A pipe or a terminal is opened anew so that O_NONBLOCK is ours alone: the description
 // we inherited is shared with whoever started us.
-static size_t prepare(int fd)
+static size_t prepare(int fd, bool *is_socket)
 {
 	struct stat about;
 	if (fstat(fd, &about) < 0) return PIPE_BUF;
-	if (S_ISREG(about.st_mode)) return VM_MAX_DATA * 2;
+	*is_socket = S_ISSOCK(about.st_mode);
+	if (S_ISREG(about.st_mode) || *is_socket) return VM_MAX_DATA * 2;
 	if (!S_ISFIFO(about.st_mode) && !S_ISCHR(about.st_mode)) return PIPE_BUF;
 	char path[32];
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -47,7 +49,7 @@ void stdio_init(struct stdio *io, struct link *link, bool tty, bool reads)
 	for (int i = 0; i < 2; i++) {
 		// The pty's slave is nonblocking and ours already.
 		io->outlets[i] = (struct outlet){ .fd = 1 + i, .window = VM_INITIAL_CREDIT };
-		io->outlets[i].chunk = tty ? VM_MAX_DATA * 2 : prepare(1 + i);
+		io->outlets[i].chunk = tty ? VM_MAX_DATA * 2 : prepare(1 + i, &io->outlets[i].is_socket);
 	}
 	// A terminal has one output.
 	if (tty) io->outlets[1].eof = true;
@@ -151,7 +153,7 @@ static size_t write_some(struct stdio *io, struct outlet *out, const uint8_t *by
 	size_t done = 0;
 	while (done < length && !out->broken) {
 		size_t part = length - done < out->chunk ? length - done : out->chunk;
-		ssize_t sent = write(out->fd, bytes + done, part);
+		ssize_t sent = out->is_socket ? send(out->fd, bytes + done, part, MSG_DONTWAIT | MSG_NOSIGNAL) : write(out->fd, bytes + done, part);
 		if (sent < 0 && errno == EINTR) continue;
 		if (sent < 0 && errno == EAGAIN) break;
 		if (sent < 0) out->broken = true;

@@ -9,6 +9,7 @@
 
 struct outlet {
 	int fd;
+	bool is_socket;
 	size_t chunk;        // most bytes of one write: one that the fd takes without blocking after POLLOUT
 	uint8_t *ring;       // VM_INITIAL_CREDIT bytes, made when first needed
 	size_t start, length;
