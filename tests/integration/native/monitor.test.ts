@@ -207,6 +207,8 @@ test('a signal before START ends the machine as it would end a process', async (
   const client = vm.client();
   client.signal(1, 28);
   client.signal(1, 15);
+  client.send(op.ping, 0, words(1));
+  await client.take(op.pong);
   assert.equal(await monitor.exited, 143);
 });
 

@@ -48,7 +48,7 @@ static int take_stop_now(struct machine *m, int index, const struct frame *frame
 static int take_spawn(struct machine *m, int index, const struct frame *frame)
 {
 	int execs = 0;
-	if (m->phase == BOOTING || m->phase == STARTING) return EAGAIN;
+	if (m->phase == BOOTING) return EAGAIN;
 	if (m->phase > RUNNING) return ESRCH;
 	if (m->clients[index].process != 0) return EBUSY;
 	for (int i = 0; i < CLIENTS_MAX; i++) execs += m->clients[i].process != 0;
@@ -88,7 +88,7 @@ static int take_signal(struct machine *m, int index, const struct frame *frame)
 	uint32_t signal = get_u32(frame->payload), flags = get_u32(frame->payload + 4);
 	bool all = (flags & VM_SIGNAL_ALL) != 0;
 	if (signal > 64) return EINVAL;
-	if (m->phase == BOOTING || m->phase == STARTING) return EAGAIN;
+	if (m->phase == BOOTING) return EAGAIN;
 	if (m->phase > RUNNING) return ESRCH;
 	if (m->phase == CREATED && frame->id == 1) {
 		// As runc's waiting init: it ends by what would end any process that has no handler.
@@ -108,7 +108,12 @@ static int take_signal(struct machine *m, int index, const struct frame *frame)
 static int take_request(struct machine *m, int index, const struct frame *frame)
 {
 	if (m->phase == BOOTING) return EAGAIN;
-	if (m->phase > DRAINING) return ESRCH;
+	if (m->phase > DRAINING) {
+		// The PING behind a signal that ended the machine: the signal met no error.
+		if (frame->op != VM_PING) return ESRCH;
+		client_send(m, index, VM_PONG, 0, frame->payload, frame->length);
+		return 0;
+	}
 	bool numbered = frame->op != VM_UPDATE;
 	struct pending *pending = pending_add(m, frame->op, index, numbered ? get_u32(frame->payload) : 0, 0);
 	if (pending == NULL) return EAGAIN;
