@@ -235,3 +235,15 @@ test('a terminal of an exec, and the size that it has before the start', { skip 
   assert.equal(await monitor.exited, 137);
   assert.equal(lives(monitor.child.pid as number), false);
 });
+
+test('STOP_NOW ends a machine whose output nobody takes', async (t) => {
+  const vm = await testMachine(t);
+  const monitor = await vm.boot({ args: ['flood', String(size)] });
+  await monitor.ready;
+  const client = vm.client();
+  await client.start();
+  client.send(op.stopNow);
+  await client.take(op.stopNow);
+  assert.equal(await monitor.exited, 137);
+  await until('its end', () => client.closed ? true : undefined);
+});

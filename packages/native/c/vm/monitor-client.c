@@ -158,6 +158,7 @@ int client_run(const struct config *config, int signal_fd)
 	size_t length = 0;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	*e = (struct exec){ .config = *config, .signal_fd = signal_fd, .exit_code = -1, .deadline = now_ms() + config->boot_timeout_ms };
+	if (cgroups_join(config, why, sizeof why) < 0) return give_up(e, why);
 	if (config->tty && pty_open(config->console_socket, why, sizeof why) < 0) return give_up(e, why);
 	uint8_t *spawn = file_read(config->spawn, VM_MAX_PAYLOAD, &length);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -20,6 +20,7 @@
 #define HELLO_EVERY_MS 250
 #define DRAIN_MS 2000     // without output, while the guest could send
 #define BLOCKED_MS 10000  // a consumer that takes nothing for so long has lost the rest
+#define HURRIED_MS 500    // the same after STOP_NOW
 #define LATE_BYTES_MAX (8u << 20) // after EXITED: what pipes and buffers can have held
 #define QUIET_MS 1000     // QEMU without its control channel
 #define SIDE_MS 500       // QEMU's own end follows that of a side process, or does not
@@ -174,7 +175,7 @@ void machine_power_off(struct machine *m, uint32_t grace_ms)
 // Why QEMU ended, in words; what it and the guest's kernel last said is part of them.
 static void explain(struct machine *m, int wait_status)
 {
-	char *into = m->status.error, line[400];
+	char *into = m->status.error, line[1000];
 	size_t size = sizeof m->status.error;
 	if (into[0] == '\0') {
 		if (WIFSIGNALED(wait_status)) snprintf(into, size, "QEMU was killed by signal %d", WTERMSIG(wait_status));
@@ -216,7 +217,7 @@ static void tick_booting(struct machine *m, int64_t now)
 
 void machine_tick(struct machine *m)
 {
-	int64_t now = now_ms(), moved = m->io.moved_at > m->idle_since ? m->io.moved_at : m->idle_since;
+	int64_t now = now_ms(), moved = m->io.moved_at > m->idle_since ? m->io.moved_at : m->idle_since, patience = m->hurried ? HURRIED_MS : BLOCKED_MS;
 	if (m->phase < KILLED && m->quiet_since != 0 && now - m->quiet_since >= QUIET_MS) machine_kill(m, -1, "QEMU has closed the control channel");
 	if (m->phase < POWERING_OFF && m->side_lost_at != 0 && now - m->side_lost_at >= SIDE_MS) machine_kill(m, 255, "a process that serves the machine's volumes has ended");
 	switch (m->phase) {
@@ -224,7 +225,7 @@ void machine_tick(struct machine *m)
 		tick_booting(m, now);
 		break;
 	case DRAINING:
-		if (stdio_is_drained(&m->io) ? stdio_at_eof(&m->io) || now - moved >= DRAIN_MS : now - moved >= BLOCKED_MS) machine_power_off(m, 0);
+		if (stdio_is_drained(&m->io) ? stdio_at_eof(&m->io) || now - moved >= DRAIN_MS : now - moved >= patience) machine_power_off(m, 0);
 		else if (m->late_bytes > LATE_BYTES_MAX) machine_power_off(m, 0);
 		break;
 	case POWERING_OFF:
@@ -255,8 +256,8 @@ int machine_wait_ms(const struct machine *m)
 bool machine_is_done(const struct machine *m)
 {
 	if (m->phase != DEAD) return false;
-	int64_t now = now_ms(), moved = m->io.moved_at > m->idle_since ? m->io.moved_at : m->idle_since;
-	if (!stdio_is_drained(&m->io) && now - moved < BLOCKED_MS) return false;
+	int64_t now = now_ms(), moved = m->io.moved_at > m->idle_since ? m->io.moved_at : m->idle_since, patience = m->hurried ? HURRIED_MS : BLOCKED_MS;
+	if (!stdio_is_drained(&m->io) && now - moved < patience) return false;
 	for (int i = 0; i < CLIENTS_MAX && now < m->deadline; i++)
 		if (m->clients[i].link.fd >= 0 && m->clients[i].link.out.length > 0) return false;
 	return true;

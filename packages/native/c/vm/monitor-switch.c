@@ -41,6 +41,7 @@ static int take_state(struct machine *m, int index, const struct frame *frame)
 static int take_stop_now(struct machine *m, int index, const struct frame *frame)
 {
 	client_send(m, index, frame->op, 0, NULL, 0);
+	m->hurried = true;
 	machine_kill(m, m->phase == BOOTING ? 255 : -1, m->phase == BOOTING ? "stopped while it booted" : NULL);
 	return 0;
 }

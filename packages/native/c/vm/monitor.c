@@ -13,7 +13,7 @@
 //   netns PATH             the monitor, QEMU and the side processes live in it
 //   tap NAME, link NAME    a tap in netns, cross-redirected with the link (default eth0), same MTU, passed to QEMU as fd 10; needs netns
 //   mac …                  accepted, unused: QEMU's arguments carry it
-//   cgroup PATH            repeated: a cgroup.procs file to write oneself into, first of all
+//   cgroup PATH            repeated, both roles: a cgroup.procs file to write oneself into, first of all
 //   uid N, gid N           QEMU's user and group (no further groups, no_new_privs); absent: as we are
 //   qemu-arg ARG           repeated: argv, [0] absolute. Environment: PATH, HOME=/ only. Own session, stdin /dev/null, no core files
 //   open FD ro|rw PATH     repeated, FD from 20 to 100: a file that QEMU inherits on FD, opened as we are: its user may not reach the path
@@ -34,7 +34,7 @@
 // Bounds: 64 clients, 56 with a process, 3 MiB waiting for each; past that the connection ends.
 //
 // The end: EXITED, then every other process is killed, output is drained (until its end, or 2 s without any; a consumer that takes nothing for 10 s
-// loses the rest), POWEROFF, exit. A process that could not be started: ERROR to START, exit 127 (ENOENT), 126 (EACCES, ENOEXEC), 255.
+// loses the rest; .5 s after STOP_NOW), POWEROFF, exit. A process that could not be started: ERROR to START, exit 127 (ENOENT), 126 (EACCES, ENOEXEC), 255.
 // QEMU's end without EXITED: 137 if by a signal or by us, else 255; a boot that failed: 255. Processes still running get EXITED 137.
 // Catchable signals are ignored (machine) or sent on to the process (process; containerd signals an exec by its pid). The terminal's hang-up
 // sends SIGHUP to the process and closes its input.

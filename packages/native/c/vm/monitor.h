@@ -77,6 +77,7 @@ struct machine {
 	bool signalled;    // QEMU ended by a signal, or by ours
 	int64_t side_lost_at;
 	bool powered_off;  // a client asked for it
+	bool hurried;      // STOP_NOW: a consumer that is stuck is hardly waited for
 };
 
 // monitor-machine.c: phases and their time limits.
