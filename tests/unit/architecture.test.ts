@@ -17,6 +17,7 @@ const mayImport: Record<string, readonly string[]> = {
   'packages/projections': ['domain', 'contracts', 'process'],
   'packages/pipes': ['contracts', 'process'],
   'packages/containerd': ['process'],
+  'packages/runv': ['oci', 'process', 'native'],
   'packages/cli': ['contracts'],
   'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],
   'services/scheduler': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],

@@ -1,0 +1,59 @@
+// runv's own settings: ROOT/runv.json, else /etc/runv/runv.json, else what stands here. The only place where the environment is read.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure, hasCode, messageOf } from './failure.ts';
+
+export interface RunvConfig {
+  /** Absolute. */
+  readonly qemu: string;
+  readonly kernelDir: string;
+  readonly layerDir: string;
+  readonly templateDir: string;
+  readonly defaultKernel: string;
+  /** QEMU's user and group. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Of a guest whose container has no limit. */
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly profile: 'auto' | 'modern' | 'classic' | 'bare';
+  readonly acceleration: 'auto' | 'kvm' | 'tcg';
+  readonly templates: boolean;
+  readonly bootTimeoutMs: number;
+}
+
+const defaults: RunvConfig = {
+  qemu: '/usr/bin/qemu-system-x86_64', kernelDir: '/var/lib/runv/kernels', layerDir: '/var/lib/runv/layers', templateDir: '/var/lib/runv/templates',
+  defaultKernel: 'debian-6.1-cloud', uid: 64055, gid: 64055, memoryBytes: 256 << 20, vcpus: 1, profile: 'auto', acceleration: 'auto', templates: true, bootTimeoutMs: 60_000,
+};
+
+const choices: Readonly<Record<string, readonly string[]>> = { profile: ['auto', 'modern', 'classic', 'bare'], acceleration: ['auto', 'kvm', 'tcg'] };
+
+/** The file's settings over the defaults. Throws `usage` with the name of what is wrong. */
+export function parseConfig(text: string, file: string): RunvConfig {
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch (cause) {
+    throw new Failure('usage', `${file} is no JSON: ${messageOf(cause)}`, { cause });
+  }
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new Failure('usage', `${file} is no object`);
+  for (const [name, value] of Object.entries(given)) {
+    if (!(name in defaults)) throw new Failure('usage', `${file}: there is no setting ${JSON.stringify(name)}; there are ${Object.keys(defaults).join(', ')}`);
+    const wanted = typeof defaults[name as keyof RunvConfig];
+    const wrong = typeof value !== wanted || (typeof value === 'number' && (!Number.isSafeInteger(value) || value < 0)) || (choices[name] !== undefined && !choices[name].includes(String(value)));
+    if (wrong) throw new Failure('usage', `${file}: ${name} cannot be ${JSON.stringify(value)}`);
+  }
+  return Object.freeze({ ...defaults, ...given });
+}
+
+export async function readConfig(root: string): Promise<RunvConfig> {
+  for (const file of [join(root, 'runv.json'), '/etc/runv/runv.json']) {
+    try {
+      return parseConfig(await readFile(file, 'utf8'), file);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
+  }
+  return Object.freeze({ ...defaults });
+}

@@ -1,0 +1,44 @@
+// OCI hooks (config.md, POSIX-platform Hooks): programs of the host that are told the container's state on their standard input.
+// It runs those of the runtime's own namespaces and refuses the others by name.
+import { spawn } from 'node:child_process';
+import { Failure } from './failure.ts';
+
+export interface Hook { readonly path: string; readonly args?: readonly string[]; readonly env?: readonly string[]; readonly timeout?: number }
+
+export interface HookSet {
+  readonly prestart?: readonly Hook[]; readonly createRuntime?: readonly Hook[]; readonly createContainer?: readonly Hook[];
+  readonly startContainer?: readonly Hook[]; readonly poststart?: readonly Hook[]; readonly poststop?: readonly Hook[];
+}
+
+/** When the hook says no limit. */
+const defaultTimeoutMs = 60_000;
+const maxWords = 2_000;
+
+/** Throws `unsupported`: the guest has neither the host's programs nor a place in its namespaces for them. */
+export function refuseGuestHooks(hooks: HookSet): void {
+  for (const kind of ['createContainer', 'startContainer'] as const) {
+    if ((hooks[kind]?.length ?? 0) > 0) throw new Failure('unsupported', `hooks.${kind} run within the container: a virtual machine cannot run them`);
+  }
+}
+
+async function runHook(kind: string, hook: Hook, state: string): Promise<void> {
+  const [argv0 = hook.path, ...args] = hook.args ?? [];
+  const env = Object.fromEntries((hook.env ?? []).map((pair) => [pair.slice(0, Math.max(0, pair.indexOf('='))), pair.slice(pair.indexOf('=') + 1)]));
+  const child = spawn(hook.path, args, { argv0, env, stdio: ['pipe', 'ignore', 'pipe'], cwd: '/' });
+  let words = '';
+  child.stderr.on('data', (piece: Buffer) => { words = (words + piece.toString('utf8')).slice(-maxWords); });
+  child.stdin.on('error', () => { /* it need not read its input */ });
+  child.stdin.end(state);
+  const timer = setTimeout(() => child.kill('SIGKILL'), hook.timeout === undefined ? defaultTimeoutMs : hook.timeout * 1000);
+  const end = await new Promise<string | undefined>((settle) => {
+    child.once('error', (error) => settle(error.message));
+    child.once('close', (code, signal) => settle(code === 0 ? undefined : signal === null ? `exit status ${code}` : `ended by ${signal}`));
+  });
+  clearTimeout(timer);
+  if (end !== undefined) throw new Failure('hook', `error running ${kind} hook ${hook.path}: ${end}${words === '' ? '' : `: ${words.trim()}`}`);
+}
+
+/** Runs them one after the other; the first that fails ends it. */
+export async function runHooks(kind: keyof HookSet, hooks: HookSet, state: Readonly<Record<string, unknown>>): Promise<void> {
+  for (const hook of hooks[kind] ?? []) await runHook(kind, hook, JSON.stringify(state));
+}

@@ -1,0 +1,69 @@
+// The OCI runtime runv: global flags, one module per verb, and the one place where errors are told. A verb loads only what it needs.
+import { appendFileSync } from 'node:fs';
+import { messageOf } from './failure.ts';
+import { parseGlobals, type Globals } from './globals.ts';
+
+type Verb = (args: readonly string[], globals: Globals) => Promise<number> | number;
+
+const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
+  create: () => import('./verbs/create.ts'),
+  start: () => import('./verbs/start.ts'),
+  run: () => import('./verbs/run.ts'),
+  state: () => import('./verbs/state.ts'),
+  kill: () => import('./verbs/kill.ts'),
+  delete: () => import('./verbs/delete.ts'),
+  exec: () => import('./verbs/exec.ts'),
+  ps: () => import('./verbs/ps.ts'),
+  pause: () => import('./verbs/pause.ts'),
+  resume: () => import('./verbs/resume.ts'),
+  update: () => import('./verbs/update.ts'),
+  events: () => import('./verbs/events.ts'),
+  list: () => import('./verbs/list.ts'),
+  spec: () => import('./verbs/spec.ts'),
+  features: () => import('./verbs/features.ts'),
+  kernel: () => import('./verbs/kernel.ts'),
+  acceleration: () => import('./verbs/acceleration.ts'),
+  'make-template': () => import('./verbs/make-template.ts'),
+};
+
+const versionText = 'runv version 0.1.0\nspec: 1.0.2\n';
+
+function tell(globals: Globals, message: string): void {
+  const time = new Date().toISOString();
+  if (globals.log !== undefined) {
+    const line = globals.logFormat === 'json' ? JSON.stringify({ level: 'error', msg: message, time }) : `time="${time}" level=error msg=${JSON.stringify(message)}`;
+    try {
+      appendFileSync(globals.log, `${line}\n`, { mode: 0o644 });
+    } catch (error) {
+      process.stderr.write(`the log ${globals.log} cannot be written: ${messageOf(error)}\n`);
+    }
+  }
+  process.stderr.write(`${message}\n`);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { globals, verb, args, version, help } = parseGlobals(argv);
+  if (version) {
+    process.stdout.write(versionText);
+    return 0;
+  }
+  if (help || verb === undefined || verb === 'help') {
+    process.stdout.write(`runv [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB …\nverbs: ${Object.keys(verbs).join(', ')}\n`);
+    return 0;
+  }
+  try {
+    const load = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+    if (load === undefined) throw new Error(`no such verb: ${verb}`);
+    return await (await load()).run(args, globals);
+  } catch (error) {
+    tell(globals, messageOf(error));
+    return 1;
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,13 @@
+// runv create: the machine is up and configured, the container's process is not started yet.
+import { resolve } from 'node:path';
+import { idOf, parseArguments } from '../arguments.ts';
+import { createContainer } from '../create-container.ts';
+import type { Globals } from '../globals.ts';
+
+export async function run(args: readonly string[], { root }: Globals): Promise<number> {
+  const parsed = parseArguments(args, { flags: ['no-pivot', 'no-new-keyring'], values: ['bundle', 'pid-file', 'console-socket', 'preserve-fds'], alias: { b: 'bundle' } });
+  const [pidFile, consoleSocket] = [parsed.values.get('pid-file'), parsed.values.get('console-socket')];
+  await createContainer({ root, id: idOf(parsed, 'create'), bundle: resolve(parsed.values.get('bundle') ?? '.'), detached: true, ...(pidFile ? { pidFile } : {}), ...(consoleSocket ? { consoleSocket } : {}) });
+  // The monitor is not waited for, nor a template that is being made.
+  process.exit(0);
+}

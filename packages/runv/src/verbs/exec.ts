@@ -1,0 +1,66 @@
+// runv exec: one more process in the container, by a monitor of its own.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parseArguments } from '../arguments.ts';
+import { Failure } from '../failure.ts';
+import type { Globals } from '../globals.ts';
+import { configText, launchMonitor } from '../launch.ts';
+import { placesOf } from '../places.ts';
+import { checkProcess, readJson, readSpec, type ProcessSpec } from '../spec.ts';
+import { spawnPayload } from '../spec-to-guest.ts';
+import { readState, statusOf } from '../state.ts';
+
+const startTimeoutMs = 30_000;
+
+async function processOf(parsed: ReturnType<typeof parseArguments>, bundle: string): Promise<ProcessSpec> {
+  const file = parsed.values.get('process');
+  if (file !== undefined) return (await readJson(resolve(file))) as ProcessSpec;
+  const own = (await readSpec(bundle)).process ?? {};
+  const [uid, gid] = (parsed.values.get('user') ?? '').split(':');
+  const user = parsed.values.has('user') ? { uid: Number(uid), gid: Number(gid ?? 0) } : own.user;
+  if (user !== undefined && !(Number.isInteger(user.uid ?? 0) && Number.isInteger(user.gid ?? 0))) throw new Failure('usage', '--user takes UID[:GID]');
+  const cwd = parsed.values.get('cwd') ?? own.cwd;
+  return { ...own, terminal: parsed.flags.has('tty'), args: parsed.rest.slice(1), env: [...(own.env ?? []), ...(parsed.lists.get('env') ?? [])], ...(user === undefined ? {} : { user }), ...(cwd === undefined ? {} : { cwd }) };
+}
+
+export async function run(args: readonly string[], { root }: Globals): Promise<number> {
+  const parsed = parseArguments(args, {
+    flags: ['detach', 'tty', 'no-new-privs', 'no-subreaper', 'ignore-paused'], values: ['process', 'pid-file', 'console-socket', 'cwd', 'env', 'user', 'additional-gids', 'process-label', 'apparmor', 'cap', 'preserve-fds', 'cgroup'],
+    alias: { d: 'detach', t: 'tty', p: 'process', e: 'env', u: 'user', g: 'additional-gids', c: 'cap' }, greedyAfter: 1,
+  });
+  const [id] = parsed.rest;
+  if (id === undefined) throw new Failure('usage', '"runv exec" requires a container id');
+  const state = readState(root, id);
+  const status = statusOf(root, state);
+  if (status === 'paused') throw new Failure('wrong-state', 'cannot exec in a paused container');
+  if (status !== 'running') throw new Failure('wrong-state', status === 'stopped' ? 'cannot exec in a stopped container: container not running' : `cannot exec in a container in state ${status}: container not running`);
+  const wanted = await processOf(parsed, state.bundle);
+  checkProcess(wanted);
+  const [consoleSocket, pidFile] = [parsed.values.get('console-socket'), parsed.values.get('pid-file')];
+  const terminal = wanted.terminal === true;
+  if (terminal && !consoleSocket) throw new Failure('usage', 'a terminal needs --console-socket');
+  const { stateDir, monitorSocket } = placesOf(root, id);
+  const name = join(stateDir, `exec-${randomBytes(8).toString('hex')}`);
+  const detached = parsed.flags.has('detach');
+  try {
+    await writeFile(`${name}.bin`, spawnPayload(wanted), { mode: 0o600 });
+    await writeFile(`${name}.conf`, configText([
+      ['role', 'process'], ['ready-fd', 3], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['boot-timeout-ms', startTimeoutMs],
+      ...(terminal ? [['tty', 1], ['console-socket', resolve(consoleSocket ?? '')]] as const : []),
+      ...(pidFile ? [['pid-file', resolve(pidFile)]] as const : []),
+      ...state.cgroups.map((directory) => ['cgroup', join(directory, 'cgroup.procs')] as const),
+    ]), { mode: 0o600 });
+    const { child } = await launchMonitor(`${name}.conf`, { detached, readyTimeoutMs: startTimeoutMs + 5_000 }).catch((error: unknown) => {
+      if (error instanceof Failure && /no such file/.test(error.message)) throw new Failure('machine', `exec: ${JSON.stringify(wanted.args[0])}: executable file not found in $PATH: ${error.message}: no such file or directory`, { cause: error });
+      throw error;
+    });
+    if (detached) return 0;
+    const [code] = child.exitCode === null ? (await once(child, 'exit')) as [number | null] : [child.exitCode];
+    return code ?? 255;
+  } finally {
+    await rm(`${name}.bin`, { force: true });
+    await rm(`${name}.conf`, { force: true });
+  }
+}
