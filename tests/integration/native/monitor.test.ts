@@ -1,6 +1,6 @@
 // pouch-monitor with a fake guest in QEMU's place: the life of a machine, from its boot to every way it can end.
 import assert from 'node:assert/strict';
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { op, words } from '../../fixtures/frames.ts';
@@ -221,4 +221,26 @@ test('signals to the monitor itself do nothing; out of memory is told', async (t
   assert.equal(await monitor.exited, 137);
   const { exitCode, oomKilled } = await vm.status();
   assert.deepEqual([exitCode, oomKilled], [137, true]);
+});
+
+test('files are opened for QEMU and inherited by their numbers; one that is not there is told', async (t) => {
+  const vm = await testMachine(t);
+  const disk = join(vm.dir, 'disk with a space');
+  await writeFile(disk, 'sectors');
+  const monitor = await vm.boot({ lines: [`open 20 ro ${disk}`, `open 21 rw ${disk}`, 'open 100 ro /dev/null'] });
+  assert.match(await monitor.ready, /^ok /);
+  const { qemuPid } = await vm.status();
+  for (const [fd, path, flags] of [[20, disk, '0'], [21, disk, '2'], [100, '/dev/null', '0']] as const) {
+    assert.equal(await readlink(`/proc/${qemuPid}/fd/${fd}`), path);
+    assert.match(await readFile(`/proc/${qemuPid}/fdinfo/${fd}`, 'utf8'), new RegExp(`^flags:\\t0[0-7]*${flags}$`, 'm'));
+  }
+  vm.client().send(op.stopNow);
+  assert.equal(await monitor.exited, 137);
+
+  for (const [line, reason] of [['open 20 ro /no/such/disk', /\/no\/such\/disk: No such file/], ['open 3 ro /dev/null', /open cannot be/], ['open 20 wo /dev/null', /open cannot be/]] as const) {
+    const other = await testMachine(t);
+    const failing = await other.boot({ lines: [line] });
+    assert.match(await failing.ready, reason);
+    assert.equal(await failing.exited, 255);
+  }
 });
