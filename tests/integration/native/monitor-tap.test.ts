@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readlink } from 'node:fs/promises';
-import { before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { op } from '../../fixtures/frames.ts';
 import { testMachine } from '../../fixtures/machine-monitor.ts';
@@ -11,6 +11,8 @@ import { ensureNative } from '../../fixtures/native.ts';
 const run = promisify(execFile);
 
 before(ensureNative);
+// Made below, at once, whatever becomes of the tests; where it could not be made there is nothing to take away.
+after(async () => { await tried('ip', ['netns', 'del', name]); });
 
 async function tried(command: string, args: readonly string[]): Promise<boolean> {
   return await run(command, args).then(() => true, () => false);
@@ -26,7 +28,6 @@ const skip = usable ? false : 'it needs root, network namespaces, veth, taps and
 test('a tap beside the link, redirected both ways, gone with the machine', { skip }, async (t) => {
   const ip = async (...args: string[]): Promise<string> => (await run('ip', ['-n', name, ...args])).stdout;
   const filters = async (link: string): Promise<string> => (await run('tc', ['-n', name, 'filter', 'show', 'dev', link, 'ingress'])).stdout;
-  t.after(async () => { await run('ip', ['netns', 'del', name]); });
   await ip('link', 'set', 'eth0', 'up');
   await ip('link', 'set', 'outside', 'up');
 
