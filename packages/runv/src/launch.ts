@@ -21,9 +21,9 @@ export async function launchMonitor(configPath: string, { detached, readyTimeout
   const ready = child.stdio[3] as Readable;
   let line = '';
   // What has to happen for it to come up: without it there is nothing to wait for.
-  const woken: { error?: unknown } = {};
+  const woken: { error?: Error } = {};
   meanwhile?.().catch((error: unknown) => {
-    woken.error = error;
+    woken.error = error instanceof Error ? error : new Error(String(error));
     child.kill('SIGKILL');
   });
   const told = await new Promise<string>((settle) => {

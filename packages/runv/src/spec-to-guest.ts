@@ -94,26 +94,26 @@ export function configureRecords(spec: RuntimeSpec, { nowMs, seed, machineId }: 
 }
 
 /** The payload of SPAWN. A seccomp profile is of the host's kernel and is not handed on: the guest's own kernel is what the process can reach. */
-export function spawnPayload(process: ProcessSpec & { readonly args: readonly string[] }): Buffer {
-  const { user = {}, capabilities: caps, consoleSize } = process;
+export function spawnPayload(wanted: ProcessSpec & { readonly args: readonly string[] }): Buffer {
+  const { user = {}, capabilities: caps, consoleSize } = wanted;
   const size = Buffer.alloc(4);
   size.writeUInt16LE(consoleSize?.height ?? 0, 0);
   size.writeUInt16LE(consoleSize?.width ?? 0, 2);
   return Buffer.concat([
-    ...process.args.map((arg) => record(spawnTag.arg, arg)),
-    ...(process.env ?? []).map((pair) => record(spawnTag.env, pair)),
-    record(spawnTag.cwd, process.cwd ?? '/'),
+    ...wanted.args.map((arg) => record(spawnTag.arg, arg)),
+    ...(wanted.env ?? []).map((pair) => record(spawnTag.env, pair)),
+    record(spawnTag.cwd, wanted.cwd ?? '/'),
     record(spawnTag.ids, u32(user.uid ?? 0, user.gid ?? 0, user.umask ?? 0xffffffff, ...(user.additionalGids ?? []))),
-    ...(process.terminal === true ? [record(spawnTag.tty, size)] : []),
+    ...(wanted.terminal === true ? [record(spawnTag.tty, size)] : []),
     record(spawnTag.stdin),
     // Without the field a process has none (config.md, Linux Process).
     record(spawnTag.caps, u64(capabilityMask(caps?.bounding), capabilityMask(caps?.effective), capabilityMask(caps?.inheritable), capabilityMask(caps?.permitted), capabilityMask(caps?.ambient))),
-    ...(process.rlimits ?? []).map(({ type, soft, hard }) => {
+    ...(wanted.rlimits ?? []).map(({ type, soft, hard }) => {
       const number = rlimits.indexOf(type.replace(/^RLIMIT_/, ''));
       if (number < 0) throw new Failure('bad-spec', `process.rlimits: unknown limit ${JSON.stringify(type)}`);
       return record(spawnTag.rlimit, u32(number, 0), u64(limit(soft), limit(hard)));
     }),
-    ...(process.noNewPrivileges === true ? [record(spawnTag.noNewPrivs)] : []),
-    ...(process.oomScoreAdj === undefined ? [] : [record(spawnTag.oomScoreAdj, u32(process.oomScoreAdj))]),
+    ...(wanted.noNewPrivileges === true ? [record(spawnTag.noNewPrivs)] : []),
+    ...(wanted.oomScoreAdj === undefined ? [] : [record(spawnTag.oomScoreAdj, u32(wanted.oomScoreAdj))]),
   ]);
 }

@@ -79,8 +79,8 @@ export async function readSpec(bundle: string): Promise<RuntimeSpec> {
 }
 
 /** Throws `bad-spec` where there is nothing to run. */
-export function checkProcess(process: ProcessSpec | undefined): asserts process is ProcessSpec & { readonly args: readonly string[] } {
-  if (!Array.isArray(process?.args) || process.args.length === 0) throw new Failure('bad-spec', 'process.args is empty: there is nothing to run');
-  if (process.cwd !== undefined && !process.cwd.startsWith('/')) throw new Failure('bad-spec', `process.cwd ${JSON.stringify(process.cwd)} is not an absolute path`);
-  for (const text of [...process.args, ...(process.env ?? []), process.cwd ?? '/']) if (typeof text !== 'string' || text.includes('\0')) throw new Failure('bad-spec', 'process: a string holds a NUL or is none');
+export function checkProcess(wanted: ProcessSpec | undefined): asserts wanted is ProcessSpec & { readonly args: readonly string[] } {
+  if (!Array.isArray(wanted?.args) || wanted.args.length === 0) throw new Failure('bad-spec', 'process.args is empty: there is nothing to run');
+  if (wanted.cwd !== undefined && !wanted.cwd.startsWith('/')) throw new Failure('bad-spec', `process.cwd ${JSON.stringify(wanted.cwd)} is not an absolute path`);
+  for (const text of [...wanted.args, ...(wanted.env ?? []), wanted.cwd ?? '/']) if (typeof text !== 'string' || text.includes('\0')) throw new Failure('bad-spec', 'process: a string holds a NUL or is none');
 }

@@ -1,0 +1,131 @@
+// bin/runv as its callers use it: a bundle made by hand, every verb, and podman on top of it.
+import assert from 'node:assert/strict';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync, closeSync } from 'node:fs';
+import { access, chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { template } from '../../../packages/runv/src/verbs/spec.ts';
+import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
+import { until } from '../../fixtures/native.ts';
+
+const runv = resolve(import.meta.dirname, '../../../packages/runv/bin/runv');
+const skip = process.getuid?.() === 0 ? await guestMissing() : 'needs root: cgroups, network namespaces';
+const hasPodman = spawnSync('podman', ['--version']).status === 0;
+
+interface Done { readonly code: number; readonly out: string; readonly err: string }
+
+describe('runv by hand', { skip }, () => {
+  let kit: GuestKit;
+  let root: string;
+  let count = 0;
+
+  before(async () => {
+    kit = await GuestKit.make();
+    root = join(kit.directory, 'run');
+    for (const directory of [kit.directory, join(kit.directory, 'kernels')]) await chmod(directory, 0o755);
+    await mkdir(root);
+    await writeFile(join(root, 'runv.json'), JSON.stringify({ kernelDir: join(kit.directory, 'kernels'), layerDir: join(kit.directory, 'layers'), templateDir: join(kit.directory, 'templates', 'all'), defaultKernel: kit.kernel.name, acceleration: 'tcg', templates: false, memoryBytes: 192 << 20 }));
+  });
+  after(async () => { await kit?.remove(); });
+
+  const verb = (args: readonly string[], input = ''): Promise<Done> => new Promise((settle) => {
+    const child = execFile(runv, ['--root', root, ...args], { env: {} }, (error, out, err) => settle({ code: error === null ? 0 : Number(error.code), out, err }));
+    child.stdin?.end(input);
+  });
+
+  async function bundle(args: readonly string[], more: Readonly<Record<string, unknown>> = {}): Promise<string> {
+    const directory = join(kit.directory, `bundle${count++}`);
+    await mkdir(directory);
+    const spec = structuredClone(template) as { process: Record<string, unknown> };
+    spec.process = { ...spec.process, terminal: false, args };
+    await writeFile(join(directory, 'config.json'), JSON.stringify({ ...spec, root: { path: await kit.tree(), readonly: false }, ...more }));
+    return directory;
+  }
+
+  /** As containerd's shim does it: the standard streams are files that the container keeps. */
+  async function create(t: TestContext, id: string, directory: string): Promise<string> {
+    t.after(() => verb(['delete', '--force', id]));
+    const [output, errors] = ['out', 'err'].map((name) => openSync(join(directory, name), 'w'));
+    const child = spawn(runv, ['--root', root, 'create', '--bundle', directory, '--pid-file', join(directory, 'pid'), id], { stdio: ['ignore', output, errors], env: {} });
+    const [code] = (await once(child, 'exit')) as [number];
+    for (const fd of [output, errors]) if (fd !== undefined) closeSync(fd);
+    assert.equal(code, 0, await readFile(join(directory, 'err'), 'utf8'));
+    return directory;
+  }
+
+  const status = async (id: string): Promise<string> => (JSON.parse((await verb(['state', id])).out) as { status: string }).status;
+
+  test('create, start, state, delete; the guest has a kernel of its own', async (t) => {
+    const directory = await create(t, 'one', await bundle(['sh', '-c', 'uname -r']));
+    assert.equal(await status('one'), 'created');
+    assert.match(await readFile(join(directory, 'pid'), 'utf8'), /^\d+$/);
+    assert.deepEqual(await verb(['start', 'one']), { code: 0, out: '', err: '' });
+    await until('its end', async () => ((await status('one')) === 'stopped' ? true : undefined));
+    assert.equal((await readFile(join(directory, 'out'), 'utf8')).trim(), kit.kernel.release);
+    assert.deepEqual(await verb(['kill', 'one', 'TERM']), { code: 1, out: '', err: 'container not running\n' });
+    assert.equal((await verb(['delete', 'one'])).code, 0);
+    assert.match((await verb(['state', 'one'])).err, /container "one" does not exist/);
+    await assert.rejects(access(join(root, 'one')));
+  });
+
+  test('exec, ps, stats, pause, resume, update, kill', async (t) => {
+    await create(t, 'two', await bundle(['sleep', '1000']));
+    await verb(['start', 'two']);
+    assert.deepEqual(await verb(['exec', 'two', 'sh', '-c', 'cat; exit 5'], 'hello'), { code: 5, out: 'hello', err: '' });
+    assert.match((await verb(['exec', 'two', 'no-such'])).err, /executable file not found/);
+    assert.equal((JSON.parse((await verb(['ps', '--format', 'json', 'two'])).out) as number[]).length, 1);
+    assert.equal((JSON.parse((await verb(['events', '--stats', 'two'])).out) as { type: string }).type, 'stats');
+    assert.match((await verb(['create', '--bundle', await bundle(['true']), 'two'])).err, /already exists/);
+    assert.match((await verb(['delete', 'two'])).err, /not stopped/);
+    assert.equal((await verb(['pause', 'two'])).code, 0);
+    assert.equal(await status('two'), 'paused');
+    assert.equal((await verb(['resume', 'two'])).code, 0);
+    assert.equal(await status('two'), 'running');
+    assert.equal((await verb(['update', '--resources', '-', 'two'], '{"cpu":{"shares":512}}')).code, 0);
+    assert.match((await verb(['update', '--memory', String(2 ** 40), 'two'])).err, /cannot get more than/);
+    assert.equal((await verb(['kill', 'two', 'KILL'])).code, 0);
+    await until('its end', async () => ((await status('two')) === 'stopped' ? true : undefined));
+  });
+
+  test('run: exit status, volumes, files', async () => {
+    const volume = join(kit.directory, 'volume');
+    await mkdir(volume, { recursive: true });
+    await writeFile(join(volume, 'given'), 'from the host');
+    const mounts = [...(template.mounts as unknown[]), { destination: '/data', type: 'bind', source: volume, options: ['rbind', 'rw'] }, { destination: '/one', type: 'bind', source: join(volume, 'given'), options: ['bind', 'ro'] }];
+    const directory = await bundle(['sh', '-c', 'cat /data/given /one; echo back > /data/made; echo no > /one; exit 9'], { mounts });
+    const done = await verb(['run', '--bundle', directory, 'three']);
+    assert.equal(done.out, 'from the hostfrom the host');
+    assert.equal(done.code, 9, done.err);
+    assert.equal(await readFile(join(volume, 'made'), 'utf8'), 'back\n');
+    assert.equal(await readFile(join(volume, 'given'), 'utf8'), 'from the host');
+  });
+
+  test('what cannot be is refused by name, leaves nothing, and goes to --log as JSON', async () => {
+    const directory = await bundle(['true'], { linux: { namespaces: [{ type: 'pid' }, { type: 'ipc' }, { type: 'mount' }] } });
+    const log = join(directory, 'log.json');
+    const done = await verb(['--log', log, '--log-format', 'json', 'create', '--bundle', directory, 'four']);
+    assert.equal(done.code, 1);
+    const told = JSON.parse(await readFile(log, 'utf8')) as { level: string; msg: string };
+    assert.equal(told.level, 'error');
+    assert.match(told.msg, /the host's network/);
+    assert.equal((await verb(['delete', '--force', 'four'])).code, 0);
+    const unknown = await bundle(['true'], { annotations: { 'io.pouch.kernel': 'none-such' } });
+    assert.match((await verb(['create', '--bundle', unknown, 'five'])).err, /there is no guest kernel "none-such"; there are /);
+    await assert.rejects(access(join(root, 'five')));
+  });
+
+  test('podman runs it', { skip: hasPodman ? false : 'podman is not installed' }, async () => {
+    const wrapper = join(kit.directory, 'runv-here');
+    await writeFile(wrapper, `#!/bin/sh\nexec ${runv} --root ${root} "$@"\n`, { mode: 0o755 });
+    const at = (name: string): string => join(kit.directory, `podman-${name}`);
+    const tree = await kit.tree();
+    const done = await new Promise<Done>((settle) => {
+      execFile('podman', ['--root', at('root'), '--runroot', at('runroot'), '--tmpdir', at('tmp'), '--runtime', wrapper, '--cgroup-manager', 'cgroupfs', '--events-backend', 'file', 'run', '--rm', '--network', 'none', '--rootfs', tree, 'sh', '-c', 'uname -r; exit 3'],
+        (error, out, err) => settle({ code: error === null ? 0 : Number(error.code), out, err }));
+    });
+    assert.equal(done.out.trim(), kit.kernel.release, done.err);
+    assert.equal(done.code, 3);
+  });
+});
