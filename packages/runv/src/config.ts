@@ -1,5 +1,5 @@
-// runv's own settings: ROOT/runv.json, else /etc/runv/runv.json, else what stands here. The only place where the environment is read.
-import { readFile } from 'node:fs/promises';
+// runv's own settings: ROOT/runv.json, else beside ROOT (containerd puts its namespace behind the root it is told), else /etc/runv/runv.json, else what stands here. The only place where the environment is read.
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure, hasCode, messageOf } from './failure.ts';
 
@@ -48,8 +48,10 @@ export function parseConfig(text: string, file: string): RunvConfig {
 }
 
 export async function readConfig(root: string): Promise<RunvConfig> {
-  for (const file of [join(root, 'runv.json'), '/etc/runv/runv.json']) {
+  for (const file of [join(root, 'runv.json'), join(root, '..', 'runv.json'), '/etc/runv/runv.json']) {
     try {
+      // The directory above may be anybody's: what stands there must not choose what root executes.
+      if (![0, process.getuid?.()].includes((await stat(file)).uid)) continue;
       return parseConfig(await readFile(file, 'utf8'), file);
     } catch (error) {
       if (!hasCode(error, 'ENOENT')) throw error;

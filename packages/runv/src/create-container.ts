@@ -65,7 +65,7 @@ function makeTemplateLater(request: CreateRequest, plan: MachinePlan): void {
   spawn(process.execPath, ['--no-warnings', main, '--root', request.root, 'make-template', JSON.stringify(machine)], { detached: true, stdio: 'ignore', cwd: '/', env: {} }).unref();
 }
 
-/** Boots or clones, and is told CONFIGURED. */
+/** Clones or boots, and is told CONFIGURED. A clone that does not come up is booted cold. */
 async function startMachine(request: CreateRequest, plan: MachinePlan, config: RunvConfig, lines: (template: Template | undefined) => Line[]): Promise<Monitor> {
   const { stateDir } = placesOf(request.root, request.id);
   const path = join(stateDir, 'monitor.conf');
@@ -74,7 +74,14 @@ async function startMachine(request: CreateRequest, plan: MachinePlan, config: R
   if (template === undefined && config.templates && isTemplatable(plan.machine)) makeTemplateLater(request, plan);
   await writeFile(path, configText(lines(template)), { mode: 0o600 });
   if (template === undefined) return await launchMonitor(path, options);
-  return await launchMonitor(path, { ...options, meanwhile: () => wakeClone(plan.machine.qmpPath) });
+  try {
+    return await launchMonitor(path, { ...options, meanwhile: () => wakeClone(plan.machine.qmpPath) });
+  } catch (error) {
+    // A terminal has been handed over already, and its receiver takes only one.
+    if (request.consoleSocket !== undefined) throw error;
+    await writeFile(path, configText(lines(undefined)), { mode: 0o600 });
+    return await launchMonitor(path, options);
+  }
 }
 
 const hookState = (request: CreateRequest, spec: RuntimeSpec, pid: number, status: string): Record<string, unknown> => ({ ociVersion: spec.ociVersion ?? '1.0.2', id: request.id, status, pid, bundle: request.bundle, annotations: spec.annotations ?? {} });
