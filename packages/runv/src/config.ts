@@ -30,7 +30,7 @@ const defaults: RunvConfig = {
 const choices: Readonly<Record<string, readonly string[]>> = { profile: ['auto', 'modern', 'classic', 'bare'], acceleration: ['auto', 'kvm', 'tcg'] };
 
 /** The file's settings over the defaults. Throws `usage` with the name of what is wrong. */
-export function parseConfig(text: string, file: string): RunvConfig {
+export function parseConfig(text: string, file: string, standard: RunvConfig = defaults): RunvConfig {
   let given: unknown;
   try {
     given = JSON.parse(text);
@@ -44,18 +44,21 @@ export function parseConfig(text: string, file: string): RunvConfig {
     const wrong = typeof value !== wanted || (typeof value === 'number' && (!Number.isSafeInteger(value) || value < 0)) || (choices[name] !== undefined && !choices[name].includes(String(value)));
     if (wrong) throw new Failure('usage', `${file}: ${name} cannot be ${JSON.stringify(value)}`);
   }
-  return Object.freeze({ ...defaults, ...given });
+  return Object.freeze({ ...standard, ...given });
 }
 
 export async function readConfig(root: string): Promise<RunvConfig> {
+  // QEMU's user may open /dev/kvm by its group; where there is none, or it is root's, it is nobody's group.
+  const kvm = await stat('/dev/kvm').catch(() => undefined); // no KVM: no group is needed
+  const standard: RunvConfig = kvm === undefined || kvm.gid === 0 ? defaults : { ...defaults, gid: kvm.gid };
   for (const file of [join(root, 'runv.json'), join(root, '..', 'runv.json'), '/etc/runv/runv.json']) {
     try {
       // The directory above may be anybody's: what stands there must not choose what root executes.
       if (![0, process.getuid?.()].includes((await stat(file)).uid)) continue;
-      return parseConfig(await readFile(file, 'utf8'), file);
+      return parseConfig(await readFile(file, 'utf8'), file, standard);
     } catch (error) {
       if (!hasCode(error, 'ENOENT')) throw error;
     }
   }
-  return Object.freeze({ ...defaults });
+  return Object.freeze({ ...standard });
 }
