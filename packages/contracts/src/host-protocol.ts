@@ -17,6 +17,8 @@ export interface HostCalls {
   'image.prune': { params: { all: boolean; untilMs: number | null; labels: string[]; notLabels: string[]; actor: string }; result: { untagged: string[]; deleted: string[]; reclaimedBytes: number; seq: number } };
   /** Fetches a kernel of the catalogue, boots it under each machine profile and tells the log what works. Answers with the log's sequence of that. */
   'kernel.probe': { params: { name: string; actor: string }; result: { seq: number } };
+  /** Removes a kernel that the catalogue has no more. Null: it did not have it. */
+  'kernel.forget': { params: { name: string }; result: { seq: number | null } };
   'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
   /** Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. */
   'host.shutdown': { params: { timeoutSeconds: number }; result: { stopped: number } };

@@ -1,11 +1,11 @@
 // One agent: puts its rooms together, follows the log, and lets go of everything in order. What happens in the rooms is theirs.
 import { chmod, mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from '@pouch/containerd';
-import { containersOfHost, hostSubject, messageVersion, parseSubject, toMessage, type Message, type Recorded } from '@pouch/contracts';
-import { decideHost, fold, type Container, type Exec, type Host } from '@pouch/domain';
-import { ConflictError, LogChangedError, NatsEventLog, type NatsLink, type Subscription } from '@pouch/eventlog';
+import { containersOfHost, hostSubject, kernelsBucket, messageVersion, parseSubject, toMessage, type Message, type Recorded } from '@pouch/contracts';
+import { decideHost, fold, machineRuntime, type Container, type Exec, type Host } from '@pouch/domain';
+import { ConflictError, LogChangedError, NatsEventLog, NatsObjectStore, type NatsLink, type Subscription } from '@pouch/eventlog';
 import { SysHelper } from '@pouch/native';
 import type { Logger } from '@pouch/process';
 import { randomUUID } from 'node:crypto';
@@ -18,6 +18,7 @@ import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
 import { bootedAtMs, hostFacts } from './host-facts.ts';
 import { createImages } from './images/index.ts';
+import { Machines } from './machines/machines.ts';
 import { createNetwork } from './network/index.ts';
 import { Attempts } from './reconcile/attempts.ts';
 import { removeOrphans } from './reconcile/orphans.ts';
@@ -114,9 +115,20 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const network = createNetwork({ config, sys, logger });
   const rootfs = new Rootfs(containerd);
   const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, network });
+  const stopped = new AbortController();
+  const runv = config.runtimes.find(({ name }) => name === machineRuntime);
+  const machines = runv === undefined || !isAbsolute(runv.path) ? null : new Machines({
+    config, path: runv.path, root: layout.machines, log, logger, now, objects: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
+    onChange: () => announceNow().catch((error: unknown) => {
+      logger.warn({ err: error }, 'what has changed of this host is told when the log is back');
+      return null;
+    }),
+  });
+  await machines?.open();
+  const announceNow = (): Promise<number | null> => announce({ log, config, facts: { ...facts, ...machineFacts(machines), warnings: [...facts.warnings, ...(machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
   const rooms: Rooms = {
     config, logger, now, capacity: facts.capacity, bootedAtMs: bootedAtMs(), containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
-    specs, rootfs, images, network, shutdown: { active: false }, stopping: { active: false }, report,
+    specs, rootfs, images, network, machines, shutdown: { active: false }, stopping: { active: false }, report,
   };
   const reconciler = new Reconciler(rooms);
   const execs = new Execs(rooms);
@@ -124,8 +136,12 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   outbox.restore();
   book.restore();
   tasks.start();
-  const stopped = new AbortController();
-  const follower = new LogFollower({ rooms, log, reconciler, logger, ready: firstListing, facts: () => announce({ log, config, facts, logger, now, signal: stopped.signal }).then(() => images.announce()) });
+  const follower = new LogFollower({ rooms, log, reconciler, logger, ready: firstListing, facts: async () => {
+    await announceNow();
+    await images.announce();
+    await machines?.forgetRemoved();
+    void machines?.probeAcceleration();
+  } });
   follower.start();
   const unlisten = log.onStateChange((available) => { if (available) outbox.retryNow(); });
   const stopBeat = startBeat({ rooms, seq: () => follower.seq, publish: (subject, payload) => { if (link.connected) void link.connection().then((nc) => nc.publish(subject, payload)).catch(() => { /* the next beat is as good */ }); } });
@@ -236,25 +252,32 @@ class LogFollower {
   }
 }
 
-/** Tells the log what this host is; again when the log is another one. */
-async function announce({ log, config, facts, logger, now, signal }: { log: NatsEventLog<Message>; config: AgentConfig; facts: Host['facts']; logger: Logger; now: () => number; signal: AbortSignal }): Promise<void> {
+/** What the host says of its machines; nothing where their runtime does not say anything itself. */
+function machineFacts(machines: Machines | null): Pick<Host['facts'], 'machines'> {
+  const told = machines?.facts() ?? null;
+  return told === null ? {} : { machines: told };
+}
+
+/** Tells the log what this host is; again when the log is another one, or something of it has changed. Answers with the sequence that tells of it. */
+async function announce({ log, config, facts, logger, now, signal }: { log: NatsEventLog<Message>; config: AgentConfig; facts: Host['facts']; logger: Logger; now: () => number; signal: AbortSignal }): Promise<number | null> {
   const subject = hostSubject(config.hostId);
   const id = randomUUID();
   while (!signal.aborted) {
     const last = await log.last(subject);
     const state = (last?.message.snapshot ?? null) as Host | null;
     const decision = decideHost(state, { type: 'AnnounceHost', id: config.hostId, facts }, now());
-    if (!decision.ok || decision.events.length === 0) return;
+    if (!decision.ok || decision.events.length === 0) return last?.seq ?? null;
     const message: Message = {
       v: messageVersion, id, kind: 'host', events: decision.events, snapshot: fold('host', state, decision.events) as Host,
       meta: { atMs: now(), service: 'agent', actor: 'agent', cause: null },
     };
     try {
-      await log.append({ subject, message, expectedSeq: last?.seq ?? 0 });
+      const { seq } = await log.append({ subject, message, expectedSeq: last?.seq ?? 0 });
       logger.info({ hostId: config.hostId, events: decision.events.map(({ type }) => type) }, 'host announced');
-      return;
+      return seq;
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
     }
   }
+  return null;
 }

@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { Type } from 'typebox';
-import { hostId, type HostId, type RuntimeFacts } from '@pouch/domain';
+import { hostId, machineRuntime, type HostId, type RuntimeFacts } from '@pouch/domain';
 import { ConfigError, parseConfig, type LogLevel } from '@pouch/process';
 
 const schema = Type.Object({
@@ -15,6 +15,9 @@ const schema = Type.Object({
   POUCH_DATA_DIR: Type.String({ default: '/var/lib/pouch/agent', description: 'absolute path' }),
   POUCH_RUN_DIR: Type.String({ default: '/run/pouch/agent', description: 'absolute path; gone at a reboot' }),
   POUCH_RUNTIMES: Type.String({ default: '{}', description: 'JSON object of name to path of an OCI runtime or name of a containerd shim' }),
+  POUCH_QEMU: Type.Optional(Type.String({ description: 'absolute path of the QEMU for virtual machines; default: qemu-system-x86_64 in PATH' })),
+  POUCH_KERNEL_DIR: Type.String({ default: '/var/lib/runv/kernels', description: 'absolute path of the store of guest kernels, which runv used by hand has too' }),
+  POUCH_DEFAULT_KERNEL: Type.String({ default: 'debian-6.1-cloud', description: 'guest kernel of virtual machines that name none' }),
   POUCH_BRIDGE: Type.String({ default: 'pouch0', pattern: '^[A-Za-z0-9_.-]{1,15}$', description: 'name of the bridge, at most 15 characters' }),
   POUCH_SUBNET: Type.String({ default: '10.88.0.0/16', description: 'IPv4 network of the bridge, e.g. 10.88.0.0/16' }),
   POUCH_CNI_PATH: Type.String({ default: '/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni', description: 'directories of the CNI plugins' }),
@@ -38,6 +41,7 @@ export interface AgentConfig {
   readonly runDir: string;
   /** By name; `runc` is always there. */
   readonly runtimes: readonly RuntimeFacts[];
+  readonly machines: MachineSettings;
   readonly bridge: string;
   readonly subnet: string;
   readonly cniDirs: readonly string[];
@@ -51,12 +55,24 @@ export interface AgentConfig {
   readonly path: string;
 }
 
+/** What containers with a kernel of their own stand on. */
+export interface MachineSettings {
+  /** Null: there is none. */
+  readonly qemu: string | null;
+  readonly kernelDir: string;
+  readonly defaultKernel: string;
+}
+
+/** The OCI runtime that is part of this project; it is only ever executed. */
+const ownRunv = join(import.meta.dirname, '../../../packages/runv/bin/runv');
+
 /** Throws a `ConfigError` that says which variable is wrong and what is right. */
 export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): AgentConfig {
   const parsed = parseConfig(schema, env);
-  for (const name of ['POUCH_DATA_DIR', 'POUCH_RUN_DIR', 'POUCH_CONTAINERD_SOCKET'] as const) {
-    if (!isAbsolute(parsed[name])) throw new ConfigError(`${name} must be an absolute path, not ${JSON.stringify(parsed[name])}`);
+  for (const name of ['POUCH_DATA_DIR', 'POUCH_RUN_DIR', 'POUCH_CONTAINERD_SOCKET', 'POUCH_KERNEL_DIR', 'POUCH_QEMU'] as const) {
+    if (!isAbsolute(parsed[name] ?? '/')) throw new ConfigError(`${name} must be an absolute path, not ${JSON.stringify(parsed[name])}`);
   }
+  const qemu = parsed.POUCH_QEMU ?? programPath('qemu-system-x86_64', parsed.PATH);
   return Object.freeze({
     hostId: toHostId(parsed.POUCH_HOST_ID),
     natsUrl: parsed.POUCH_NATS_URL,
@@ -65,7 +81,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     snapshotter: parsed.POUCH_SNAPSHOTTER,
     dataDir: parsed.POUCH_DATA_DIR,
     runDir: parsed.POUCH_RUN_DIR,
-    runtimes: runtimes(parsed.POUCH_RUNTIMES, parsed.PATH),
+    runtimes: runtimes(parsed.POUCH_RUNTIMES, parsed.PATH, qemu),
+    machines: Object.freeze({ qemu, kernelDir: parsed.POUCH_KERNEL_DIR, defaultKernel: parsed.POUCH_DEFAULT_KERNEL }),
     bridge: parsed.POUCH_BRIDGE,
     subnet: parsed.POUCH_SUBNET,
     cniDirs: parsed.POUCH_CNI_PATH.split(delimiter).filter((path) => path !== ''),
@@ -87,13 +104,14 @@ function toHostId(asked: string | undefined): HostId {
   }
 }
 
-/** `runc` always, `crun` and `runsc` where they are installed, and whatever the configuration names. */
-function runtimes(text: string, path: string): RuntimeFacts[] {
+/** `runc` always, `crun` where it is installed, `runv` where there is a QEMU for it, and whatever the configuration names. */
+function runtimes(text: string, path: string, qemu: string | null): RuntimeFacts[] {
   const known = new Map<string, string>([['runc', programPath('runc', path) ?? 'runc']]);
   for (const name of ['crun']) {
     const found = programPath(name, path);
     if (found !== null) known.set(name, found);
   }
+  if (qemu !== null && process.arch === 'x64' && isExecutable(ownRunv) && isExecutable(qemu)) known.set(machineRuntime, ownRunv);
   for (const [name, value] of Object.entries(jsonObject('POUCH_RUNTIMES', text))) {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name) || typeof value !== 'string' || value === '') throw new ConfigError(`POUCH_RUNTIMES: ${JSON.stringify(name)} must name a path or a containerd shim`);
     known.set(name, value);
@@ -105,14 +123,18 @@ function runtimes(text: string, path: string): RuntimeFacts[] {
 export function programPath(name: string, path: string): string | null {
   for (const directory of path.split(delimiter)) {
     const candidate = join(directory, name);
-    try {
-      accessSync(candidate, constants.X_OK);
-      return candidate;
-    } catch {
-      // not in this directory: the next one
-    }
+    if (isExecutable(candidate)) return candidate;
   }
   return null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false; // not there, or not for us
+  }
 }
 
 function jsonObject(name: string, text: string): Record<string, unknown> {

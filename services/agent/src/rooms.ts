@@ -11,6 +11,7 @@ import type { Layout } from './containers/layout.ts';
 import type { Rootfs } from './containers/rootfs.ts';
 import type { Starts } from './containers/starts.ts';
 import type { SpecMaker } from './containers/spec-maker.ts';
+import type { Machines } from './machines/machines.ts';
 import type { Book } from './reports/book.ts';
 import type { Outbox } from './reports/outbox.ts';
 import type { Store } from './store/store.ts';
@@ -80,6 +81,8 @@ export interface Rooms {
   readonly rootfs: Rootfs;
   readonly images: ImagesRoom;
   readonly network: NetworkRoom;
+  /** Null: this host runs no virtual machines. */
+  readonly machines: Machines | null;
   /** Set while the host is being shut down: exits are told as such and nothing is started. */
   readonly shutdown: { active: boolean };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */

@@ -5,9 +5,11 @@ import { OperatingError, type Logger } from '@pouch/process';
 import { top } from './containers/top.ts';
 import { containerSize, hostUsage } from './containers/usage.ts';
 import type { Execs } from './exec/exec.ts';
+import type { Machines } from './machines/machines.ts';
 import { shutDownHost } from './reconcile/shutdown.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
 import { attach } from './streams/attach.ts';
+import { consoleOutput } from './streams/console.ts';
 import { logs } from './streams/logs.ts';
 
 export interface ServeDeps {
@@ -27,6 +29,8 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     'container.top': ({ containerId, psArgs }) => top(rooms, containerId, psArgs),
     'container.resize': async ({ containerId, rows, columns }) => await resize(rooms, containerId, undefined, { rows, columns }),
     'exec.resize': async ({ containerId, execId, rows, columns }) => await resize(rooms, containerId, execId, { rows, columns }),
+    'kernel.probe': ({ name, actor }) => machinesOf(rooms).probe(name, actor),
+    'kernel.forget': ({ name }) => machinesOf(rooms).forget(name),
     'container.size': ({ containerId }) => containerSize(rooms, containerId),
     'host.usage': () => hostUsage(rooms),
     'host.shutdown': ({ timeoutSeconds }) => shutDownHost(rooms, timeoutSeconds),
@@ -39,6 +43,10 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     },
     'container.logs': async (params, pipe) => {
       await logs(rooms, params, pipe, pipe.signal);
+      return {};
+    },
+    'container.console': async (params, pipe) => {
+      await consoleOutput(rooms, params, pipe, pipe.signal);
       return {};
     },
     'exec.start': (params, pipe) => execs.start(params, pipe, pipe.signal),
@@ -54,6 +62,11 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
       await server?.stop();
     },
   };
+}
+
+function machinesOf({ machines }: Rooms): Machines {
+  if (machines === null) throw new OperatingError('unsupported', 'this host does not have the runtime runv');
+  return machines;
 }
 
 async function resize({ containerd, book }: Rooms, containerId: string, execId: string | undefined, { rows, columns }: { rows: number; columns: number }): Promise<Record<string, never>> {

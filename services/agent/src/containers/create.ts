@@ -1,6 +1,6 @@
 // Makes a container be there: image, snapshot, generated files and containerd's record with its spec. It starts nothing.
 import { isContainerdError } from '@pouch/containerd';
-import { explainFit, type Container } from '@pouch/domain';
+import { explainFit, explainMachineMisfit, isMachine, type Container } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing } from './failures.ts';
@@ -16,7 +16,9 @@ export async function create(rooms: Rooms, container: Container): Promise<void> 
     return;
   }
   try {
-    const { chainId } = await rooms.images.ensure(spec.image);
+    const unable = isMachine(spec) ? explainMachineMisfit(spec) : null;
+    if (unable !== null) throw new ImpossibleError('bad-parameter', `${unable.field}: ${unable.reason}`);
+    const [{ chainId }] = await Promise.all([rooms.images.ensure(spec.image), isMachine(spec) ? rooms.machines?.ensureKernel(spec) : undefined]);
     const prepared = rooms.rootfs.prepare(id, chainId);
     const layers = rooms.rootfs.imageLayers(chainId) ?? layersOf(await prepared);
     await both(prepared, recordWithFiles(rooms, container, layers));

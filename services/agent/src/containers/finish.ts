@@ -1,5 +1,6 @@
 // The end of a run: told first, taken away then. Also the ends that nobody saw.
-import type { Container } from '@pouch/domain';
+import { isMachine, type Container } from '@pouch/domain';
+import { readEnd, runFiles } from '../machines/run-files.ts';
 import type { Rooms } from '../rooms.ts';
 import { hasOomKill } from './oom.ts';
 import { clearRun } from './start.ts';
@@ -11,14 +12,16 @@ export async function finish(rooms: Rooms, container: Container): Promise<void> 
   if (container.status !== 'running' && container.status !== 'paused') return;
   const { id, run } = container;
   const { code, atMs } = rooms.tasks.get(id)?.exit ?? { code: 255, atMs: rooms.now() };
-  const counted = code === sigkillCode && (await hasOomKill(rooms.config.cgroupParent, id));
+  // A machine's kernel tells of its own want of memory; the host's control group tells of the machine's.
+  const end = isMachine(container.spec) ? await readEnd(runFiles(rooms.layout.machines, rooms.layout.container(id), id)) : null;
+  const counted = end?.oomKilled === true || (code === sigkillCode && (await hasOomKill(rooms.config.cgroupParent, id)));
   const oomKilled = counted || (rooms.tasks.get(id)?.oomKilled ?? false);
   if (oomKilled && rooms.tasks.get(id)?.oomKilled === false) {
     // containerd's event may come later, or not at all once the task is gone: it is told here, and once.
     rooms.tasks.update(id, { oomKilled });
     void rooms.report(id, { type: 'ReportOomKilled' });
   }
-  const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error: null };
+  const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error: end?.error ?? null };
   void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
   rooms.logger.info({ containerId: id, startId: run.startId, exitCode: code, oomKilled }, 'container exited');
   await clearRun(rooms, container);

@@ -1,6 +1,7 @@
 // Where the agent keeps a container's files. Makes paths and the directories of one container; decides nothing.
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { machineRuntime } from '@pouch/domain';
 import { startDirectory } from '../tasks/observed.ts';
 
 export interface StdioPaths {
@@ -14,7 +15,10 @@ export class Layout {
   readonly #dataDir: string;
   readonly #runDir: string;
 
-  constructor({ dataDir, runDir }: { readonly dataDir: string; readonly runDir: string }) {
+  readonly #namespace: string;
+
+  constructor({ dataDir, runDir, containerdNamespace }: { readonly dataDir: string; readonly runDir: string; readonly containerdNamespace: string }) {
+    this.#namespace = containerdNamespace;
     this.#dataDir = dataDir;
     this.#runDir = runDir;
   }
@@ -54,6 +58,11 @@ export class Layout {
   /** State directory of an OCI runtime, apart from every other containerd's on this host. */
   runtimeState(runtime: string): string {
     return join(this.#runDir, 'runtimes', runtime);
+  }
+
+  /** Where runv keeps its machines: the shim puts containerd's namespace behind the runtime's state directory. */
+  get machines(): string {
+    return join(this.runtimeState(machineRuntime), this.#namespace);
   }
 
   async make(): Promise<void> {

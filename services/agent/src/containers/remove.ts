@@ -1,6 +1,7 @@
 // Takes a container away with all that was made for it. Every part is idempotent, so that a removal cut short is simply done again.
 import { isContainerdError } from '@pouch/containerd';
 import type { Container } from '@pouch/domain';
+import { keepConsole, runFiles } from '../machines/run-files.ts';
 import type { Rooms } from '../rooms.ts';
 import { gone } from './remove-gone.ts';
 
@@ -29,7 +30,10 @@ export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
 }
 
 /** Ends a task, if it has not ended, and takes it away. */
-export async function removeTask({ containerd, tasks }: Rooms, id: string): Promise<void> {
+export async function removeTask(rooms: Rooms, id: string): Promise<void> {
+  const { containerd, tasks, layout } = rooms;
+  // With the task its machine's files go; what its kernel said last is wanted where it did not end well.
+  if (rooms.machines !== null) await keepConsole(runFiles(layout.machines, layout.container(id), id)).catch((error: unknown) => rooms.logger.warn({ containerId: id, err: error }, 'the console of a machine could not be kept'));
   for (let tried = 0; ; tried++) {
     try {
       await gone(containerd.tasks.delete(id));

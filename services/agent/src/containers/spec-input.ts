@@ -1,5 +1,5 @@
 // Translates what a container is asked to be into what the OCI spec is built from. Pure.
-import type { Container, ContainerSpec, ExecSpec, Mount } from '@pouch/domain';
+import { isMachine, type Container, type ContainerSpec, type ExecSpec, type Mount } from '@pouch/domain';
 import { parseSeccompProfile, type MountInput, type ProcessInput, type ResolvedUser, type SeccompProfile, type SpecInput } from '@pouch/oci';
 import { ImpossibleError } from './failures.ts';
 
@@ -23,7 +23,8 @@ export function specInput({ spec }: Container, around: Surroundings): SpecInput 
     user, hostname, domainname, tty, readonlyRootfs, capAdd, capDrop, privileged, noNewPrivileges, devices, hostDevices, sysctls, annotations,
     resources: resourcesOf(spec), mounts: spec.mounts.map(mountInput), generatedFiles, namespaces: { network }, cgroupsPath,
     ...(seccomp === undefined ? {} : { seccomp }),
-    ...(spec.init ? { initPath } : {}),
+    // A machine's own init passes signals on and reaps processes.
+    ...(spec.init && !isMachine(spec) ? { initPath } : {}),
   };
 }
 
@@ -37,7 +38,9 @@ export function execInput({ spec }: Container, exec: ExecSpec, user: ResolvedUse
   };
 }
 
-function seccompOf({ seccomp, privileged }: ContainerSpec): 'default' | 'unconfined' | SeccompProfile | undefined {
+function seccompOf({ runtime, seccomp, privileged }: ContainerSpec): 'default' | 'unconfined' | SeccompProfile | undefined {
+  // What a profile keeps from the host's kernel never reaches it; the guest's own kernel may lack what it takes.
+  if (isMachine({ runtime })) return 'unconfined';
   switch (seccomp.profile) {
     case 'default':
       return privileged ? undefined : 'default';

@@ -1,7 +1,9 @@
 // `docker top`: the host's ps, narrowed to the processes of one container.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { isMachine } from '@pouch/domain';
 import { OperatingError } from '@pouch/process';
+import { guestTop } from '../machines/top.ts';
 import type { Rooms } from '../rooms.ts';
 
 const run = promisify(execFile);
@@ -14,12 +16,14 @@ export interface Top {
 }
 
 /** `psArgs` as docker takes them, e.g. `-ef` (the default), `aux`, `-o pid,cmd`; they must leave a PID column. */
-export async function top({ containerd, book, config }: Rooms, id: string, psArgs: string): Promise<Top> {
+export async function top(rooms: Rooms, id: string, psArgs: string): Promise<Top> {
+  const { containerd, book, config } = rooms;
   const container = book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
   if (container.status !== 'running' && container.status !== 'paused') throw new OperatingError('not-running', `Container ${id} is not running`);
   const args = psArgs.trim() === '' ? ['-ef'] : psArgs.trim().split(/\s+/);
   if (args.length > 32) throw new OperatingError('bad-parameter', 'ps_args: at most 32 arguments are taken');
+  if (isMachine(container.spec)) return await guestTop(rooms, id, args);
   const [pids, output] = await Promise.all([containerd.tasks.listPids(id), ps(args, config.path)]);
   return select(output, new Set(pids.map(({ pid }) => pid)));
 }

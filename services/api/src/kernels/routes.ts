@@ -109,10 +109,20 @@ async function removeKernel(deps: Deps, name: string, actor: string, signal: Abo
   if (kernel.source === 'host') throw new HttpError(409, `kernel ${name} is in the own store of ${kernel.hosts.map(({ hostId }) => hostId).join(', ')}, not in the catalogue`);
   const stored = deps.projection.present.kernels().find(({ state }) => state.name === name);
   await append(deps, name, { type: 'RemoveKernel', usedBy: usersOf(deps.projection, name) }, { actor, signal });
+  await forget(deps, name, kernel.hosts.filter(({ present }) => present).map(({ hostId }) => hostId), signal);
   const digest = stored?.state.record.archive.digest;
   // Two names may stand on the same bytes.
   if (digest === undefined || deps.projection.present.kernels().some(({ state }) => state.record.archive.digest === digest)) return;
   await deps.kernels.remove(digest).catch((error: unknown) => deps.logger.warn({ err: error, digest }, 'the bytes of a removed kernel stay until the next sweep'));
+}
+
+/** Hosts that have it take it away. One that cannot be asked does so when it comes back. */
+async function forget({ hosts, projection, logger }: Deps, name: string, hostIds: readonly string[], signal: AbortSignal): Promise<void> {
+  const seqs = await Promise.all(hostIds.map(async (hostId) => await hosts.call(hostId, 'kernel.forget', { name }).then(({ seq }) => seq ?? 0, (error: unknown) => {
+    logger.warn({ hostId, kernel: name, err: error }, 'a host keeps a removed kernel for now');
+    return 0;
+  })));
+  await projection.waitForSeq(Math.max(0, ...seqs), { timeoutMs: showMs, signal });
 }
 
 /** Resolves when the projection shows it. */
