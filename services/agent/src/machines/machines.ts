@@ -2,7 +2,7 @@
 // It reaches runv only by executing it, and starts no container.
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { kernelSubject, type Message } from '@pouch/contracts';
 import { decideKernel, isKernelName, isUnbootable, kernelId, kernelOf, type ContainerSpec, type Kernel, type MachineFacts } from '@pouch/domain';
 import { execute, type EventLog, type ObjectStore } from '@pouch/eventlog';
@@ -218,10 +218,10 @@ export class Machines {
     }
   }
 
-  /** Where runv looks for it: in its --root. */
+  /** Where runv looks for it: in its --root. Templates are of kernels, and like them to be reached by QEMU's user. */
   async #writeConfig(): Promise<void> {
     const { qemu, kernelDir, defaultKernel } = this.#deps.config.machines;
-    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, layerDir: join(this.#directory, 'layers'), defaultKernel };
+    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, templateDir: join(dirname(kernelDir), 'templates'), layerDir: join(this.#directory, 'layers'), defaultKernel };
     await writeByRename(join(this.#deps.root, 'runv.json'), JSON.stringify(settings));
   }
 

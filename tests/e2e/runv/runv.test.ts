@@ -1,0 +1,110 @@
+// Containers that are virtual machines, through a whole cluster by `pouch` and by docker: life, exec, terminals, output, what they are refused, and
+// kernels of the catalogue. A cluster and a store of kernels of its own.
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { defaultKernel, provideDefaultKernel, provideKernelSource, runvKernelStore } from '../../../scripts/guest-kernel.ts';
+import { startTestCluster } from '../../fixtures/cluster.ts';
+import { guestMissing } from '../../fixtures/guest-boot.ts';
+import { Clients, eventually, pouchProgram, unavailable } from '../clients/clients.ts';
+import { inTerminal } from '../clients/terminal.ts';
+
+const skip = unavailable() || (await guestMissing());
+let on: Clients;
+let kernels = '';
+/** Release of the guest's kernel, as the store says. */
+let release = '';
+
+before(async () => {
+  if (skip !== false) return;
+  kernels = await mkdtemp(join(tmpdir(), 'pouch-test-kernels-'));
+  await chmod(kernels, 0o755); // QEMU's user reads there
+  const cluster = await startTestCluster({ env: { POUCH_KERNEL_DIR: join(kernels, 'kernels') } });
+  on = new Clients(cluster);
+  // Once the programs are built: the store's initrd holds one of them.
+  release = (await provideDefaultKernel(() => undefined, { ...runvKernelStore, directory: join(kernels, 'kernels') })).release ?? '';
+  await cluster.signal('agent', 'SIGKILL');
+  await cluster.healthy();
+  await eventually('the host tells of its kernel', async () => (await on.p('kernel', 'ls', '-q')) === defaultKernel);
+});
+after(async () => {
+  await on?.close();
+  await on?.cluster.stop();
+  if (kernels !== '') await rm(kernels, { recursive: true, force: true });
+});
+
+describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () => {
+  test('run prints output and ends with the exit code; input; its kernel is not the host’s', async () => {
+    assert.equal(await on.p('run', '--rm', '--runtime', 'runv', 'busybox', 'uname', '-r'), release);
+    assert.deepEqual(await on.tryPouch(['run', '--rm', '--runtime', 'runv', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 7']), { code: 7, stdout: 'out\n', stderr: 'err\n' });
+    assert.deepEqual(await on.tryPouch(['run', '-i', '--rm', '--runtime', 'runv', '--network', 'none', 'busybox', 'wc', '-c'], 'x'.repeat(300_000)), { code: 0, stdout: '300000\n', stderr: '' });
+  });
+
+  test('life, exec, top, logs and console; what it wrote survives stop and start', async () => {
+    await on.p('run', '-d', '--name', 'vm', '--runtime', 'runv', 'busybox', 'sh', '-c', 'echo began; trap "exit 5" TERM; while :; do sleep 1; done');
+    await eventually('its output is there', async () => (await on.p('logs', 'vm')) === 'began');
+    assert.match(await on.p('ps'), /vm .* runv/);
+    const exec = await on.tryPouch(['exec', 'vm', 'sh', '-c', 'uname -r; echo kept > /kept; exit 3']);
+    assert.deepEqual([exec.code, exec.stdout], [3, `${release}\n`]);
+    assert.match(await on.p('top', 'vm'), /^UID +PID[^]*trap/);
+    assert.notEqual((await on.tryPouch(['top', 'vm', '-o', 'wchan'])).code, 0);
+    await on.p('pause', 'vm');
+    await on.p('unpause', 'vm');
+    await on.p('stop', 'vm');
+    assert.equal(await on.p('inspect', '-f', '{{.State.ExitCode}}', 'vm'), '5');
+    assert.match(await on.p('logs', '--console', 'vm'), /Power down/, 'the console of the last run is kept');
+    await on.p('start', 'vm');
+    assert.equal(await on.p('exec', 'vm', 'cat', '/kept'), 'kept');
+    await on.p('kill', 'vm');
+    await eventually('it has ended', async () => (await on.p('inspect', '-f', '{{.State.ExitCode}}', 'vm')) === '137');
+    await on.p('rm', 'vm');
+  });
+
+  test('create and start -i as in the transcripts, with a terminal', { skip: unavailable('script') }, async () => {
+    await on.p('create', '--name', 'hypervisor', '--runtime', 'runv', 'docker.io/library/busybox:latest');
+    const terminal = inTerminal(on, [pouchProgram, '-H', `unix://${on.cluster.socket}`, 'start', 'hypervisor', '-i'], { rows: 33, columns: 91 });
+    await terminal.prompt();
+    terminal.type('stty size; uname -r\n');
+    await terminal.printed('33 91');
+    await terminal.printed(release);
+    terminal.type('exit 3\n');
+    assert.equal(await terminal.exitCode(), 3);
+    await on.p('rm', 'hypervisor');
+  });
+
+  test('what it cannot have is refused by name; info and hosts tell how machines run', async () => {
+    for (const [flags, why] of [[['--network', 'host'], /NetworkMode.*network stack of its own/], [['--privileged'], /Privileged/], [['--device', '/dev/null'], /Devices/], [['--kernel', 'nosuch'], new RegExp(`there is no guest kernel "nosuch"; there are ${defaultKernel}`)]] as const) {
+      const { code, stderr } = await on.tryPouch(['create', '--runtime', 'runv', ...flags, 'busybox', 'true']);
+      assert.notEqual(code, 0);
+      assert.match(stderr, why);
+    }
+    await eventually('the acceleration is known', async () => /^(?:kvm|tcg)/.test(await on.p('cluster', 'hosts', '--format', '{{.Machines}}')));
+    const software = (await on.p('cluster', 'hosts', '--format', '{{.Machines}}')).startsWith('tcg');
+    assert.equal(/software emulation/.test(await on.p('info', '--format', '{{json .Warnings}}')), software);
+  });
+
+  test('docker runs, execs and reads it', { skip: unavailable('docker') }, async () => {
+    assert.equal(await on.d('run', '--rm', '--runtime', 'runv', 'busybox', 'uname', '-r'), release);
+    await on.d('run', '-d', '--name', 'dvm', '--runtime', 'runv', 'busybox', 'sh', '-c', 'echo began; sleep 1000');
+    assert.equal(await on.d('exec', 'dvm', 'uname', '-r'), release);
+    await eventually('its output is there', async () => (await on.d('logs', 'dvm')) === 'began');
+    await on.d('rm', '-f', 'dvm');
+  });
+
+  test('a kernel of the catalogue reaches the host when a container needs it, is kept while used, and goes from the host too', async () => {
+    const { image, modulesDir } = await provideKernelSource(defaultKernel, () => undefined);
+    await on.p('kernel', 'add', 'another', '--no-probe', '-q', '--image', image, '--modules', modulesDir);
+    assert.match(await on.p('kernel', 'ls'), /another .*not booted yet/);
+    await on.p('create', '--name', 'vm2', '--kernel', 'another', 'busybox', 'uname', '-r');
+    assert.equal(await on.p('start', '-a', 'vm2'), release);
+    assert.match(await on.p('kernel', 'ls', '--format', '{{.Name}} {{.Profiles}} {{.Hosts}}'), /another modern\S* test-host/);
+    const used = await on.tryPouch(['kernel', 'rm', 'another']);
+    assert.notEqual(used.code, 0);
+    assert.match(used.stderr, /is used by vm2/);
+    await on.p('rm', 'vm2');
+    await on.p('kernel', 'rm', 'another');
+    assert.equal(await on.p('kernel', 'ls', '-q'), defaultKernel);
+  });
+});
