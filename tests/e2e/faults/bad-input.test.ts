@@ -109,7 +109,7 @@ function messageOf(text: string): string {
 }
 
 const filled = (path: string, id: string): string => path.replace(/\{[^}]+\}/, id);
-const idFor = (path: string): string => (path.startsWith('/images/') ? 'busybox' : target);
+const idFor = (path: string): string => (path.startsWith('/images/') ? 'busybox' : path.startsWith('/cluster/kernels/') ? 'debian' : target);
 
 async function assertUnharmed(): Promise<void> {
   assert.deepEqual(await pidsOf(cluster), pids, 'no process was started again');

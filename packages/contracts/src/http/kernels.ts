@@ -45,7 +45,7 @@ export const KernelAddQuery = Type.Object({
   probe: Type.Optional(Type.Boolean({ description: 'Boot it on a host before answering; default true' })),
 });
 export const KernelParams = Type.Object({ name: Type.String({ minLength: 1, maxLength: 63 }) });
-export const KernelProbeQuery = Type.Object({ host: Type.Optional(Type.String({ maxLength: 63, description: 'Id of the host that is to boot it; default: the first that can' })) });
+export const KernelProbeQuery = Type.Object({ host: Type.Optional(Type.String({ maxLength: 63, pattern: '^[a-z0-9-]+$', description: 'Id of the host that is to boot it; default: the first that can' })) });
 
 /** `warnings`: what kept it from being probed. */
 export const KernelAdded = Type.Object({ kernel: ClusterKernel, warnings: Type.Array(Type.String()) });

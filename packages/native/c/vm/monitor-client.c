@@ -16,6 +16,7 @@
 #define OUT_MAX (2u << 20)
 #define DRAIN_MS 2000
 #define BLOCKED_MS 10000
+#define STARTER_MS 5000
 #define FAILED 255
 
 struct exec {
@@ -150,7 +151,14 @@ static int loop(struct exec *e)
 	return e->exit_code;
 }
 
-int client_run(const struct config *config, int signal_fd)
+// The end of a child belongs to its parent. containerd's shim and conmon become the parent only when the starter has ended; an exec that is
+// over sooner would be reaped by the starter, and its end waited for for ever.
+static void outlive(pid_t starter)
+{
+	for (int waited = 0; waited < STARTER_MS && getppid() == starter; waited++) (void)poll(NULL, 0, 1);
+}
+
+static int run_process(const struct config *config, int signal_fd)
 {
 	static struct exec exec;
 	struct exec *e = &exec;
@@ -174,4 +182,12 @@ int client_run(const struct config *config, int signal_fd)
 	if (link_send(&e->link, VM_SPAWN, 0, spawn, length) < 0) return give_up(e, "no memory");
 	free(spawn);
 	return loop(e);
+}
+
+int client_run(const struct config *config, int signal_fd)
+{
+	pid_t starter = getppid();
+	int status = run_process(config, signal_fd);
+	if (config->outlives_starter) outlive(starter);
+	return status;
 }

@@ -26,6 +26,7 @@ static const struct key {
 	{ "spawn", TEXT, offsetof(struct config, spawn) },
 	{ "tty", FLAG, offsetof(struct config, tty) },
 	{ "stdin", FLAG, offsetof(struct config, has_stdin) },
+	{ "outlives-starter", FLAG, offsetof(struct config, outlives_starter) },
 	{ "console-socket", TEXT, offsetof(struct config, console_socket) },
 	{ "pid-file", TEXT, offsetof(struct config, pid_file) },
 	{ "netns", TEXT, offsetof(struct config, netns) },

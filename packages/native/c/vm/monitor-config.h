@@ -27,7 +27,7 @@ struct config {
 	bool machine; // else process
 	uint32_t id;
 	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log;
-	bool tty, has_stdin;
+	bool tty, has_stdin, outlives_starter;
 	const char *cgroups[CGROUPS_MAX];
 	size_t cgroup_count;
 	int64_t uid, gid; // -1: stay as we are

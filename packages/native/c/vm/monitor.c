@@ -9,6 +9,7 @@
 //   configure FILE, spawn FILE   payloads of CONFIGURE and SPAWN, read at once. The size in VM_S_TTY is replaced by the terminal's, if it has one
 //   tty 0|1, console-socket PATH   a pty whose master is sent there (message "/dev/ptmx"); its slave becomes fds 0–2, raw
 //   stdin 0|1              relay fd 0; 0: it is never read
+//   outlives-starter 0|1   process: it does not end before its starter has, which would take its end from the shim that adopts it (5 s at most)
 //   pid-file PATH          written (own pid) before the ready line
 //   netns PATH             the monitor, QEMU and the side processes live in it
 //   tap NAME, link NAME    a tap in netns, cross-redirected with the link (default eth0), same MTU, passed to QEMU as fd 10; needs netns

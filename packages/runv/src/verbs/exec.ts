@@ -47,7 +47,7 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
   try {
     await writeFile(`${name}.bin`, spawnPayload(wanted), { mode: 0o600 });
     await writeFile(`${name}.conf`, configText([
-      ['role', 'process'], ['ready-fd', 3], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['boot-timeout-ms', startTimeoutMs],
+      ['role', 'process'], ['ready-fd', 3], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['outlives-starter', detached ? 1 : 0], ['boot-timeout-ms', startTimeoutMs],
       ...(terminal ? [['tty', 1], ['console-socket', resolve(consoleSocket ?? '')]] as const : []),
       ...(pidFile ? [['pid-file', resolve(pidFile)]] as const : []),
       ...state.cgroups.map((directory) => ['cgroup', join(directory, 'cgroup.procs')] as const),
