@@ -8,7 +8,7 @@ export const kernelAnnotation = 'io.pouch.kernel';
 /** A machine's memory where none is asked for; its containers are counted with it. */
 export const defaultMachineMemoryBytes = 256 * 2 ** 20;
 /** A guest kernel with its file systems does not come up with less. */
-export const minMachineMemoryBytes = 64 * 2 ** 20;
+export const minMachineMemoryBytes = 96 * 2 ** 20;
 
 /** What booting a kernel under one machine profile showed. */
 export interface KernelProbe {

@@ -125,7 +125,7 @@ test('a virtual machine is refused what it cannot have, by name and with a reaso
   assert.match(machine({ Devices: [{ PathOnHost: '/dev/null' }] }), /^HostConfig\.Devices: /);
   assert.match(machine({ PidMode: 'host' }), /^HostConfig\.PidMode: /);
   assert.match(machine({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}'] }), /^HostConfig\.SecurityOpt: /);
-  assert.match(machine({ Memory: 32 * 2 ** 20 }), /^HostConfig\.Memory: .*at least 64 MiB/);
+  assert.match(machine({ Memory: 32 * 2 ** 20 }), /^HostConfig\.Memory: .*at least 96 MiB/);
   assert.match(machine({ Annotations: { 'io.pouch.kernel': 'nosuch' } }), /there is no guest kernel "nosuch"; there are debian-6\.1, old-2\.6\.32/);
   assert.equal(machine({ Annotations: { 'io.pouch.kernel': 'old-2.6.32' }, NetworkMode: 'none', SecurityOpt: ['seccomp=unconfined'], CapAdd: ['NET_ADMIN'] }), 'taken');
   assert.equal(read({ HostConfig: { Runtime: 'runv' } }).spec.resources.memoryBytes, 256 * 2 ** 20);
