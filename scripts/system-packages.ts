@@ -51,11 +51,12 @@ export const machineNeeds: readonly Need[] = [
   { packages: ['xz-utils'], why: 'guest kernels', isThere: program('xz') },
 ];
 
-/** What the tests use besides: the real docker CLI and docker-compose's check of docker-compose.yml. */
+/** What the tests use besides: the real docker CLI, docker-compose's check of docker-compose.yml, podman. */
 export const testNeeds: readonly Need[] = [
   // Debian 13 has the CLI in a package of its own, Debian 12 only together with the engine, which is not started.
   { packages: ['docker-cli|docker.io'], why: 'tests with the real docker CLI', isThere: program('docker') },
   { packages: ['docker-compose'], why: 'checking docker-compose.yml', isThere: program('docker-compose') },
+  { packages: ['podman'], why: 'runv as the runtime of podman', isThere: program('podman') },
 ];
 
 /** A program that says "no" whenever a package wants to start a service: Debian's policy-rc.d, for the time of one installation. */
