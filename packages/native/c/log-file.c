@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -131,17 +132,50 @@ bool log_open(struct log_file *log)
 	return open_current(log);
 }
 
-/* log.0 becomes log.1 and so on; the oldest goes. A reader that holds a file open reads it to its end. */
+/*
+ * Whether an attached client still reads the file: it opens what it reads for writing as well, and no read lease is given then (fcntl(2)).
+ * Where the file system has no leases nobody is waited for. Opening breaks a lease with SIGIO, which is ignored.
+ */
+static bool held(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) return false;
+	bool busy = fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN;
+	close(fd); /* and with it the lease */
+	return busy;
+}
+
+static bool told_to_end(void)
+{
+	sigset_t pending;
+	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+}
+
+/* Output that an attached client has not read yet is not thrown away: the container waits for it, though not for ever. */
+static void wait_for_readers(const struct log_file *log, const char *name)
+{
+	struct timespec pause = { 0, 5 * 1000 * 1000 };
+	int64_t until = monotonic_ms() + log->patience_ms;
+	while (held(name) && monotonic_ms() < until && !told_to_end()) nanosleep(&pause, NULL);
+}
+
+/*
+ * log.0 becomes log.1 and so on; the oldest goes, and is kept one turn longer while it is held. So a slow reader finds the file that
+ * follows the one it reads, and the log takes at most one file more than it should. Any reader that has a file open reads it to its end.
+ */
 static void rotate(struct log_file *log)
 {
 	char from[PATH_MAX + 32], to[PATH_MAX + 32];
+	if (!file_name(to, sizeof to, log, log->max_files)) return;
+	wait_for_readers(log, to);
+	unlink(to);
 	close(log->fd);
 	log->fd = -1;
 	for (int number = log->max_files - 1; number >= 0; number--) {
 		if (!file_name(from, sizeof from, log, number) || !file_name(to, sizeof to, log, number + 1)) return;
-		if (number == log->max_files - 1) unlink(from);
-		else rename(from, to);
+		rename(from, to);
 	}
+	if (file_name(to, sizeof to, log, log->max_files) && !held(to)) unlink(to);
 	open_current(log);
 }
 

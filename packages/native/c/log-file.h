@@ -1,4 +1,7 @@
-/* One container's log on disk: appending, rotation, repair of a torn end. It reads no container output and never blocks on it. */
+/*
+ * One container's log on disk: appending, rotation, repair of a torn end. It reads no container output and never blocks on it. A rotation
+ * waits for attached clients (log-file.c, wait_for_readers), no longer than `patience_ms`, and not at all once SIGTERM is pending.
+ */
 #ifndef POUCH_LOG_FILE_H
 #define POUCH_LOG_FILE_H
 
@@ -10,6 +13,7 @@ struct log_file {
 	char dir[PATH_MAX];
 	int64_t max_size;   /* bytes of one file; 0: no limit */
 	int max_files;      /* files kept, the current one included; at least 1 */
+	int64_t patience_ms; /* for a client that reads too slowly, at each rotation; the caller ignores SIGIO */
 	uint16_t flags;
 	int fd;             /* log.0, or -1 when it cannot be written now */
 	int lock;           /* dir/lock, held while this process writes, or -1 */
@@ -24,7 +28,7 @@ struct log_file {
 /* Opens the log for a new run, waiting a bounded time for an earlier writer to finish. False: cannot be written (errno says why). */
 bool log_open(struct log_file *log);
 
-/* Appends one record, whole or not at all; what cannot be written is counted in `lost`. Never waits for space. True: it is in the file. */
+/* Appends one record, whole or not at all; what cannot be written is counted in `lost`. Never waits for space on the disk. True: it is in the file. */
 bool log_append(struct log_file *log, uint8_t kind, const void *payload, uint32_t length);
 
 void log_close(struct log_file *log);

@@ -8,7 +8,8 @@
  *       A FIFO that has had no writer for 150 s (wait-ms) counts as ended; with a writer it ends when the last one is gone.
  *
  * Exactly one end record per start, after the last byte of output, so that a reader knows when it has everything. It never
- * stops reading because the log cannot be written (the container would stand still), and never ends for that reason.
+ * stops reading because the log cannot be written (the container would stand still), and never ends for that reason. Only an attached
+ * client that has not read what a rotation would throw away makes it wait, and the container with it, as a pipe would.
  * It starts nothing, listens on nothing and trusts no byte of the output.
  */
 #define _GNU_SOURCE
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #define FIRST_WRITER_MS 150000  /* unless told otherwise: a FIFO that nobody opened for writing by then counts as ended; a create may take 120 s */
+#define READER_MS 60000         /* unless told otherwise (reader-ms): for an attached client that takes nothing, at each rotation */
 #define FINISH_MS 5000          /* after SIGTERM: the shim waits 10 s, and somebody else may hold the pipe and write on */
 #define START_ID_MAX 256u
 #define END_TRIES 10            /* × 100 ms: the end record is worth waiting for space */
@@ -83,6 +85,8 @@ static bool parse_pair(struct options *options, const char *key, const char *val
 		options->log.max_files = (int)number;
 	} else if (strcmp(key, "wait-ms") == 0) {
 		if (!parse_number(value, 1, 3600 * 1000, &options->first_writer_ms)) return false;
+	} else if (strcmp(key, "reader-ms") == 0) {
+		if (!parse_number(value, 0, 3600 * 1000, &options->log.patience_ms)) return false;
 	} else if (strcmp(key, "tty") == 0) {
 		options->tty = strcmp(value, "1") == 0;
 	}
@@ -162,6 +166,7 @@ static void copy(struct log_file *log, struct source sources[2], int signals, in
 			/* The signal's arrival is all that matters. */
 			if (read(signals, &info, sizeof info) <= 0) continue;
 			finishing = true;
+			log->patience_ms = FINISH_MS / 5;
 			deadline = monotonic_ms() + FINISH_MS;
 		}
 	}
@@ -203,6 +208,7 @@ int main(int argc, char **argv)
 	int signals = -1;
 
 	options.log.max_files = 1;
+	options.log.patience_ms = READER_MS;
 	options.first_writer_ms = FIRST_WRITER_MS;
 	options.start = "";
 	if (!parse(&options, argc, argv)) return 2;
@@ -210,6 +216,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* a lease that a reader broke: log-file.c */
 	signal(SIGINT, SIG_IGN);
 	sigset_t term;
 	sigemptyset(&term);

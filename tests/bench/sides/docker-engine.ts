@@ -20,12 +20,15 @@ const stopMs = 20_000;
 
 export class DockerEngine {
   readonly client: DockerClient;
+  /** Unix socket of its API. */
+  readonly socket: string;
   /** For the lines of output. */
   readonly version: string;
   readonly storage: string;
 
-  private constructor(client: DockerClient, version: string, storage: string) {
+  private constructor(client: DockerClient, socket: string, version: string, storage: string) {
     this.client = client;
+    this.socket = socket;
     this.version = version;
     this.storage = storage;
   }
@@ -69,7 +72,7 @@ export class DockerEngine {
     session.undo('containers of Docker Engine', () => removeContainers(client));
     const info = await ready(client, engine, join(directory, 'dockerd.log'));
     await client.loadImage(await busyboxArchive());
-    return new DockerEngine(client, info.ServerVersion, info.Driver);
+    return new DockerEngine(client, socket, info.ServerVersion, info.Driver);
   }
 }
 

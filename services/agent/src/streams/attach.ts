@@ -10,7 +10,7 @@ import { OperatingError } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { follow } from './follow.ts';
 import { frame, StreamClosedError, write } from './frames.ts';
-import { endOfLog } from './log-files.ts';
+import { endOfLog, LogCursor } from './log-files.ts';
 import { openFifoWriter, pumpInput } from './stdin.ts';
 
 type AttachParams = HostPipes['container.attach']['params'];
@@ -28,7 +28,8 @@ export async function attach(rooms: Rooms, params: AttachParams, client: ServerP
   const dir = rooms.layout.log(id);
   // In this order: a start that begins in between is then one that the log shows.
   const current = currentRun(rooms, id);
-  const position = params.logs ? 0 : await endOfLog(dir);
+  const cursor = new LogCursor(dir, params.logs ? 0 : await endOfLog(dir), { hold: params.stream });
+  await cursor.open();
   const run = new AttachedRun(rooms, id, current);
   // From here on nothing is missed: whoever waits for that may now start the container.
   client.accept();
@@ -37,18 +38,19 @@ export async function attach(rooms: Rooms, params: AttachParams, client: ServerP
   const input = params.stdin && params.stream && container.spec.openStdin ? carryInput(rooms, container, run, client, both) : Promise.resolve();
   if (!(params.stdin && params.stream && container.spec.openStdin)) client.resume();
   try {
-    await carryOutput(params, { dir, position, raw: container.spec.tty }, run, client, signal);
+    await carryOutput(params, { dir, cursor, raw: container.spec.tty }, run, client, signal);
   } catch (error) {
     if (!(error instanceof StreamClosedError) && !signal.aborted) throw error;
   } finally {
     done.abort();
     await input;
+    await cursor.close();
   }
 }
 
-async function carryOutput(params: AttachParams, log: { dir: string; position: number; raw: boolean }, run: AttachedRun, client: ServerPipe, signal: AbortSignal): Promise<void> {
+async function carryOutput(params: AttachParams, log: { dir: string; cursor: LogCursor; raw: boolean }, run: AttachedRun, client: ServerPipe, signal: AbortSignal): Promise<void> {
   const over = (): boolean => !params.stream || run.over();
-  for await (const records of follow({ dir: log.dir, position: log.position, signal, over })) {
+  for await (const records of follow({ dir: log.dir, cursor: log.cursor, signal, over })) {
     for (const record of records) {
       run.see(record);
       const wanted = (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);

@@ -1,23 +1,22 @@
-// Follows a container's log as it grows. Slow readers slow only themselves: what they have not read stays in the files.
+// Follows a container's log as it grows. A slow reader slows only itself, unless its cursor holds the log.
 import { watch, type FSWatcher } from 'node:fs';
 import type { LogRecord } from '@pouch/native';
-import { LogCursor } from './log-files.ts';
+import type { LogCursor } from './log-files.ts';
 
 /** Looks again after this long even if the file system said nothing: events can be missed where the watch limit is reached. */
 const lookMs = 500;
 
 export interface FollowOptions {
   readonly dir: string;
-  /** Log position to begin at. */
-  readonly position: number;
+  /** Where to begin; it is closed at the end. */
+  readonly cursor: LogCursor;
   readonly signal: AbortSignal;
   /** Asked whenever there is nothing to read: true ends the following, once everything has been read. */
   readonly over: () => boolean;
 }
 
-/** Records from `position` on, in batches, until `over` or `signal`. */
-export async function* follow({ dir, position, signal, over }: FollowOptions): AsyncGenerator<readonly LogRecord[], void, undefined> {
-  const cursor = new LogCursor(dir, position);
+/** The records that follow, in batches, until `over` or `signal`. */
+export async function* follow({ dir, cursor, signal, over }: FollowOptions): AsyncGenerator<readonly LogRecord[], void, undefined> {
   const changes = new Changes(dir);
   try {
     while (!signal.aborted) {

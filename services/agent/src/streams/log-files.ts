@@ -1,4 +1,5 @@
 // Reads a container's log across its rotated files, by position. It follows nothing by itself and writes nothing.
+import { constants } from 'node:fs';
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeRecords, recordMaxBytes, type LogRecord } from '@pouch/native';
@@ -62,16 +63,30 @@ export async function endOfLog(dir: string): Promise<number> {
   return 0;
 }
 
+/** A file that is open for writing, too, is not rotated away by pouch-log before it has been read (log-file.c, `held`). */
+const holding = constants.O_RDWR | constants.O_APPEND;
+const modeOfLog = 0o600;
+/** Before a gap counts as one. */
+const openTries = 5;
+
 /** Reads on from a position; records before what is still kept are skipped. Its owner calls `close`. */
 export class LogCursor {
   readonly #dir: string;
+  readonly #hold: boolean;
   #position: number;
   #file: FileHandle | null = null;
   #offset = 0;
 
-  constructor(dir: string, position = 0) {
+  /** `hold`: nothing from here on is rotated away unread; the container waits for this reader, within pouch-log's patience. */
+  constructor(dir: string, position = 0, { hold = false }: { readonly hold?: boolean } = {}) {
     this.#dir = dir;
     this.#position = position;
+    this.#hold = hold;
+  }
+
+  /** Holds on to the log from now on, though there be nothing in it yet. */
+  async open(): Promise<void> {
+    if (this.#file === null) await this.#open();
   }
 
   /** Position of the next record to be read. */
@@ -89,11 +104,21 @@ export class LogCursor {
       // Nothing is appended to a file once it has been rotated: what came before that is read now.
       const last = await this.#readFile();
       if (last.length > 0) return last;
-      await this.close();
-      if (!(await this.#open())) return [];
+      if (!(await this.#openNext())) return [];
       const next = await this.#readFile();
       if (next.length > 0) return next;
       if (!(await this.#rotated())) return [];
+    }
+  }
+
+  /** The file that was read to its end is let go once the next one is held. */
+  async #openNext(): Promise<boolean> {
+    const finished = this.#file;
+    this.#file = null;
+    try {
+      return await this.#open();
+    } finally {
+      await finished?.close();
     }
   }
 
@@ -117,23 +142,36 @@ export class LogCursor {
 
   /** Opens the file in which the position stands, or the oldest one after it. */
   async #open(): Promise<boolean> {
+    for (let tries = 1; ; tries++) {
+      const opened = await this.#openOnce();
+      if (opened === 'gone') return false;
+      // A rotation while it was looked for shows a gap where there is none.
+      if (opened === 'there' || tries === openTries) return true;
+      await this.close();
+    }
+  }
+
+  async #openOnce(): Promise<'gone' | 'there' | 'ahead'> {
     const files = await logFiles(this.#dir);
     const filled = files.filter((file): file is LogFile & { first: number } => file.first !== null);
     const chosen = filled.findLast(({ first }) => first <= this.#position) ?? filled[0] ?? files.at(-1);
-    if (chosen === undefined) return false;
+    if (chosen === undefined && !this.#hold) return 'gone';
     try {
-      this.#file = await open(chosen.path, 'r');
+      // A log that is to be held before it begins is begun here: its writer could be ahead by whole files otherwise.
+      if (chosen === undefined) this.#file = await open(join(this.#dir, 'log.0'), holding | constants.O_CREAT, modeOfLog);
+      else this.#file = await open(chosen.path, this.#hold ? holding : constants.O_RDONLY);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
       throw error;
     }
     this.#offset = 0;
-    // Positions within one file follow each other without a gap. A rotation between looking and opening can have put another file there.
+    // Positions within one file follow each other without a gap.
     const first = (await readAt(this.#file, 0, recordMaxBytes)).records[0]?.position;
     if (first !== undefined && first < this.#position) this.#offset = this.#position - first;
     const { size } = await this.#file.stat();
     if (this.#offset > size) this.#offset = 0;
-    return true;
+    const other = chosen !== undefined && chosen.first !== null && first !== chosen.first;
+    return other || (first !== undefined && first > this.#position) ? 'ahead' : 'there';
   }
 
   /** Whether the file being read is no longer the newest one. */

@@ -39,7 +39,7 @@ export async function logs(rooms: Rooms, params: LogsParams, output: ServerPipe,
   }
   if (!params.follow) return writer.end();
   await writer.goLive();
-  for await (const records of follow({ dir, position: next, signal, over: () => runs.over() })) {
+  for await (const records of follow({ dir, cursor: new LogCursor(dir, next), signal, over: () => runs.over() })) {
     for (const record of records) {
       runs.see(record);
       if (!(await writer.write(record))) return;
