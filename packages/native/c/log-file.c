@@ -16,6 +16,7 @@
 
 #define LOCK_TRIES 500          /* × 10 ms: how long an earlier writer may take to finish */
 #define DIRECTORY_CHECK_MS 1000
+#define LAST_PATIENCE_MS 1000   /* with readers, once SIGTERM has come */
 #define WRITE_TRIES 64          /* short writes and EINTR in one record before it counts as failed */
 
 static int64_t monotonic_ms(void)
@@ -156,7 +157,11 @@ static void wait_for_readers(const struct log_file *log, const char *name)
 {
 	struct timespec pause = { 0, 5 * 1000 * 1000 };
 	int64_t until = monotonic_ms() + log->patience_ms;
-	while (held(name) && monotonic_ms() < until && !told_to_end()) nanosleep(&pause, NULL);
+	while (held(name) && monotonic_ms() < until) {
+		/* The container is over: what is left is little, and whoever ends it waits. */
+		if (told_to_end() && until > monotonic_ms() + LAST_PATIENCE_MS) until = monotonic_ms() + LAST_PATIENCE_MS;
+		nanosleep(&pause, NULL);
+	}
 }
 
 /*

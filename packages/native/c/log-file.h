@@ -1,6 +1,6 @@
 /*
  * One container's log on disk: appending, rotation, repair of a torn end. It reads no container output and never blocks on it. A rotation
- * waits for attached clients (log-file.c, wait_for_readers), no longer than `patience_ms`, and not at all once SIGTERM is pending.
+ * waits for attached clients (log-file.c, wait_for_readers), no longer than `patience_ms`, and a second once SIGTERM is pending.
  */
 #ifndef POUCH_LOG_FILE_H
 #define POUCH_LOG_FILE_H

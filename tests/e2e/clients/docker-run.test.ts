@@ -26,6 +26,9 @@ describe('docker run', { skip, concurrency: 3 }, () => {
     const ended = await on.tryDocker(['run', '--rm', '--network', 'none', 'busybox', 'seq', '1', '200000']);
     assert.equal(ended.stdout.length, 1_288_895);
     assert.ok(ended.stdout.endsWith('199999\n200000\n'));
+    // Its log keeps 200 kB of it, and it has ended and is to be removed before half of it has been read.
+    const quick = await on.tryDocker(['run', '--rm', '--network', 'none', '--log-opt', 'max-size=100k', '--log-opt', 'max-file=2', 'busybox', 'dd', 'if=/dev/zero', 'bs=64k', 'count=160']);
+    assert.equal(quick.stdout.length, 160 << 16);
   });
 
   test('carries input however early it comes, and its end', async () => {

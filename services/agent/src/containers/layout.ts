@@ -1,6 +1,6 @@
 // Where the agent keeps a container's files. Makes paths and the directories of one container; decides nothing.
 import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { machineRuntime } from '@pouch/domain';
 import { startDirectory } from '../tasks/observed.ts';
 
@@ -16,6 +16,10 @@ export class Layout {
   readonly #runDir: string;
 
   readonly #namespace: string;
+  /** Clients that read a container's log, by its id. */
+  readonly #readers = new Map<string, number>();
+  /** Removed containers whose log is still read. */
+  readonly #leaving = new Set<string>();
 
   constructor({ dataDir, runDir, containerdNamespace }: { readonly dataDir: string; readonly runDir: string; readonly containerdNamespace: string }) {
     this.#namespace = containerdNamespace;
@@ -75,8 +79,32 @@ export class Layout {
     await mkdir(this.log(id), { recursive: true, mode: 0o711 });
   }
 
+  /** Keeps the log until `work` is over, even if the container is removed meanwhile: `run --rm` removes it before its client has read all. */
+  async whileReading<T>(id: string, work: () => Promise<T>): Promise<T> {
+    this.#readers.set(id, (this.#readers.get(id) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (this.#readers.get(id) ?? 1) - 1;
+      if (left > 0) this.#readers.set(id, left);
+      else this.#readers.delete(id);
+      if (left === 0 && this.#leaving.delete(id)) await rm(this.container(id), { recursive: true, force: true });
+    }
+  }
+
   async removeContainer(id: string): Promise<void> {
-    await Promise.all([rm(this.container(id), { recursive: true, force: true }), this.removeIo(id)]);
+    await Promise.all([this.#removeKept(id), this.removeIo(id)]);
+  }
+
+  async #removeKept(id: string): Promise<void> {
+    if (!this.#readers.has(id)) return await rm(this.container(id), { recursive: true, force: true });
+    this.#leaving.add(id);
+    const log = basename(this.log(id));
+    const names = await readdir(this.container(id)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []; // removed already
+      throw error;
+    });
+    for (const name of names) if (name !== log) await rm(join(this.container(id), name), { recursive: true, force: true });
   }
 
   async removeIo(id: string): Promise<void> {

@@ -25,6 +25,11 @@ export async function attach(rooms: Rooms, params: AttachParams, client: ServerP
   const { containerId: id } = params;
   const container = rooms.book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
+  await rooms.layout.whileReading(id, () => attachTo(rooms, container, params, client, signal));
+}
+
+async function attachTo(rooms: Rooms, container: Container, params: AttachParams, client: ServerPipe, signal: AbortSignal): Promise<void> {
+  const { id } = container;
   const dir = rooms.layout.log(id);
   // In this order: a start that begins in between is then one that the log shows.
   const current = currentRun(rooms, id);
@@ -64,7 +69,9 @@ async function carryOutput(params: AttachParams, log: { dir: string; cursor: Log
 function currentRun({ starts, tasks, book }: Rooms, id: string): string | null {
   const local = book.local(id);
   const running = local?.status === 'running' || local?.status === 'paused' ? local.run.startId : null;
-  return starts.of(id) ?? tasks.get(id)?.startId ?? running;
+  const task = tasks.get(id);
+  // A task that has ended stays for a moment, and whoever attaches then means the next start: the end has been told already.
+  return starts.of(id) ?? (task === null ? running : task.status === 'stopped' ? null : task.startId);
 }
 
 /** The one run that a client is attached to. */

@@ -111,15 +111,21 @@ export class LogCursor {
     }
   }
 
-  /** The file that was read to its end is let go once the next one is held. */
+  /** The file that was read to its end is let go once the next one is held, and not before. */
   async #openNext(): Promise<boolean> {
-    const finished = this.#file;
+    const [finished, offset] = [this.#file, this.#offset];
     this.#file = null;
+    let opened = false;
     try {
-      return await this.#open();
+      opened = await this.#open();
     } finally {
-      await finished?.close();
+      if (!opened) {
+        await this.close();
+        [this.#file, this.#offset] = [finished, offset];
+      }
     }
+    if (opened) await finished?.close();
+    return opened;
   }
 
   async close(): Promise<void> {
@@ -144,24 +150,24 @@ export class LogCursor {
   async #open(): Promise<boolean> {
     for (let tries = 1; ; tries++) {
       const opened = await this.#openOnce();
-      if (opened === 'gone') return false;
+      if (opened === 'none') return false;
       // A rotation while it was looked for shows a gap where there is none.
-      if (opened === 'there' || tries === openTries) return true;
+      if (opened === 'there' || tries === openTries) return this.#file !== null;
       await this.close();
     }
   }
 
-  async #openOnce(): Promise<'gone' | 'there' | 'ahead'> {
+  async #openOnce(): Promise<'none' | 'there' | 'moved'> {
     const files = await logFiles(this.#dir);
     const filled = files.filter((file): file is LogFile & { first: number } => file.first !== null);
     const chosen = filled.findLast(({ first }) => first <= this.#position) ?? filled[0] ?? files.at(-1);
-    if (chosen === undefined && !this.#hold) return 'gone';
+    if (chosen === undefined && !this.#hold) return 'none';
     try {
       // A log that is to be held before it begins is begun here: its writer could be ahead by whole files otherwise.
       if (chosen === undefined) this.#file = await open(join(this.#dir, 'log.0'), holding | constants.O_CREAT, modeOfLog);
       else this.#file = await open(chosen.path, this.#hold ? holding : constants.O_RDONLY);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'moved';
       throw error;
     }
     this.#offset = 0;
@@ -171,7 +177,7 @@ export class LogCursor {
     const { size } = await this.#file.stat();
     if (this.#offset > size) this.#offset = 0;
     const other = chosen !== undefined && chosen.first !== null && first !== chosen.first;
-    return other || (first !== undefined && first > this.#position) ? 'ahead' : 'there';
+    return other || (first !== undefined && first > this.#position) ? 'moved' : 'there';
   }
 
   /** Whether the file being read is no longer the newest one. */

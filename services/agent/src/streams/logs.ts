@@ -1,5 +1,6 @@
 // `docker logs`: what a container wrote, from its log files, and what it goes on to write. It reads only.
 import type { HostPipes } from '@pouch/contracts';
+import type { Container } from '@pouch/domain';
 import type { LogRecord } from '@pouch/native';
 import type { ServerPipe } from '@pouch/pipes';
 import { OperatingError } from '@pouch/process';
@@ -17,6 +18,11 @@ export async function logs(rooms: Rooms, params: LogsParams, output: ServerPipe,
   const container = rooms.book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
   if (container.spec.log.driver === 'none') throw new OperatingError('unsupported', 'configured logging driver does not support reading');
+  await rooms.layout.whileReading(id, () => writeLogs(rooms, container, params, output, signal));
+}
+
+async function writeLogs(rooms: Rooms, container: Container, params: LogsParams, output: ServerPipe, signal: AbortSignal): Promise<void> {
+  const { id } = container;
   const dir = rooms.layout.log(id);
   const wants = (record: LogRecord): boolean => (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);
   const tail = params.tail === null ? { position: 0, skipLines: 0 } : await tailOf(dir, params.tail, wants);
