@@ -53,19 +53,31 @@ export function begin(program: string, args: readonly string[], env: Readonly<Re
 
 export class Clients {
   readonly cluster: TestCluster;
+  readonly #runtime: string | null;
   readonly #running = new Set<Running>();
 
-  constructor(cluster: TestCluster) {
+  /** With a `runtime`, every `run` and `create` that names none asks for that one. */
+  constructor(cluster: TestCluster, runtime: string | null = null) {
     this.cluster = cluster;
+    this.#runtime = runtime;
   }
 
-  /** A docker CLI left running; `finish` ends it. */
+  /** A docker CLI left running; `close` ends it. */
   docker(...args: readonly string[]): Running {
-    return this.keep(begin('docker', ['-H', `unix://${this.cluster.socket}`, ...args], { DOCKER_CONFIG: join(this.cluster.directory, 'docker') }));
+    const [program = '', ...rest] = this.line('docker', ...args);
+    return this.keep(begin(program, rest, { DOCKER_CONFIG: join(this.cluster.directory, 'docker') }));
   }
 
   pouch(...args: readonly string[]): Running {
-    return this.keep(begin(pouchProgram, ['-H', `unix://${this.cluster.socket}`, ...args]));
+    const [program = '', ...rest] = this.line(pouchProgram, ...args);
+    return this.keep(begin(program, rest));
+  }
+
+  /** The whole command line of a client of this cluster. */
+  line(program: string, ...args: readonly string[]): string[] {
+    const [verb = '', ...rest] = args;
+    const chosen = this.#runtime !== null && ['run', 'create'].includes(verb) && !args.includes('--runtime') ? ['--runtime', this.#runtime] : [];
+    return [program, '-H', `unix://${this.cluster.socket}`, verb, ...chosen, ...rest];
   }
 
   /** Runs `docker …` to its end. */
@@ -119,6 +131,12 @@ export class Clients {
       outgoing.once('error', reject);
       outgoing.end(payload);
     });
+  }
+
+  /** Removes every container, for others to come. */
+  async removeAll(): Promise<void> {
+    const all = (await this.d('ps', '-aq', '--no-trunc')).split('\n').filter((id) => id !== '');
+    if (all.length > 0) await this.d('rm', '-f', ...all);
   }
 
   /** Ends every client that still runs. Call it in `after`, before the cluster is stopped. */

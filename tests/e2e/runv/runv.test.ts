@@ -1,11 +1,8 @@
 // Containers that are virtual machines, through a whole cluster by `pouch` and by docker: life, exec, terminals, output, what they are refused, and
 // kernels of the catalogue. A cluster and a store of kernels of its own.
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { defaultKernel, provideDefaultKernel, provideKernelSource, runvKernelStore } from '../../../scripts/guest-kernel.ts';
+import { defaultKernel, provideKernelSource } from '../../../scripts/guest-kernel.ts';
 import { startTestCluster } from '../../fixtures/cluster.ts';
 import { guestMissing } from '../../fixtures/guest-boot.ts';
 import { Clients, eventually, pouchProgram, unavailable } from '../clients/clients.ts';
@@ -13,26 +10,18 @@ import { inTerminal } from '../clients/terminal.ts';
 
 const skip = unavailable() || (await guestMissing());
 let on: Clients;
-let kernels = '';
 /** Release of the guest's kernel, as the store says. */
 let release = '';
 
 before(async () => {
   if (skip !== false) return;
-  kernels = await mkdtemp(join(tmpdir(), 'pouch-test-kernels-'));
-  await chmod(kernels, 0o755); // QEMU's user reads there
-  const cluster = await startTestCluster({ env: { POUCH_KERNEL_DIR: join(kernels, 'kernels') } });
-  on = new Clients(cluster);
-  // Once the programs are built: the store's initrd holds one of them.
-  release = (await provideDefaultKernel(() => undefined, { ...runvKernelStore, directory: join(kernels, 'kernels') })).release ?? '';
-  await cluster.signal('agent', 'SIGKILL');
-  await cluster.healthy();
-  await eventually('the host tells of its kernel', async () => (await on.p('kernel', 'ls', '-q')) === defaultKernel);
+  on = new Clients(await startTestCluster({ machines: true }));
+  const known = JSON.parse((await on.http('GET', '/cluster/kernels')).text) as { kernels: { name: string; release: string | null }[] };
+  release = known.kernels.find(({ name }) => name === defaultKernel)?.release ?? '';
 });
 after(async () => {
   await on?.close();
   await on?.cluster.stop();
-  if (kernels !== '') await rm(kernels, { recursive: true, force: true });
 });
 
 describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () => {

@@ -44,6 +44,21 @@ test('input reaches the container before and after its start, and its end is EOF
   assert.equal((await fixture.untilStatus(id, 'exited')).lastExit.exitCode, 0);
 });
 
+test('a client that attaches right after an end belongs to the run that comes next', options, async () => {
+  const id = await fixture.created({ cmd: ['wc', '-c'], openStdin: true, stdinOnce: true });
+  for (const text of ['one', 'three', 'four', 'seventeen', 'thousand', 'more']) {
+    const pipe = await fixture.client.open(host, 'container.attach', { containerId: id, ...attachAll, stdin: true });
+    const chunks: Buffer[] = [];
+    pipe.on('data', (chunk: Buffer) => chunks.push(chunk));
+    pipe.end(text);
+    await fixture.request(id, { kind: 'start' });
+    await fixture.untilStatus(id, 'exited');
+    await pipe.trailer;
+    assert.equal(unframe(Buffer.concat(chunks)).stdout, `${text.length}\n`);
+    await fixture.until(id, ({ status, requests }) => status === 'exited' && requests.length === 0);
+  }
+});
+
 test('a terminal is raw, is given input, and several are attached at once', options, async () => {
   const id = await fixture.created({ cmd: ['sh', '-c', 'stty -echo; echo ready; read line; echo "got $line"'], openStdin: true, tty: true });
   const both = await Promise.all([0, 1].map(() => fixture.client.open(host, 'container.attach', { containerId: id, ...attachAll, stdin: true })));

@@ -23,9 +23,11 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
   const client = status === 'stopped' || status === 'creating' ? undefined : await MonitorClient.connect(placesOf(root, id).monitorSocket);
   if (client === undefined) throw new Failure('wrong-state', 'container not running');
   try {
-    // The processors of a paused machine stand still: nothing in it can take a signal.
-    if (status === 'paused' && signal === sigkill) await client.ask([{ op: op.stopNow }], op.stopNow);
-    else await client.ask([{ op: op.signal, id: 1, payload: u32(signal, flags.has('all') ? signalAll : 0) }, { op: op.ping, payload: u32(1) }], op.pong, status === 'paused' ? 1_000 : answerMs);
+    // The processors of a paused machine stand still. What it is sent waits for it, as with a frozen process; a KILL does not.
+    const sent = { op: op.signal, id: 1, payload: u32(signal, flags.has('all') ? signalAll : 0) };
+    if (status !== 'paused') await client.ask([sent, { op: op.ping, payload: u32(1) }], op.pong, answerMs);
+    else if (signal === sigkill) await client.ask([{ op: op.stopNow }], op.stopNow);
+    else await client.ask([sent, { op: op.state }], op.state, answerMs); // the monitor itself answers, once it has passed the signal on
   } catch (error) {
     if (error instanceof Refused && error.errno === ESRCH) throw new Failure('wrong-state', 'process already finished', { cause: error });
     // Ended by the signal before it could answer, or it hangs.
