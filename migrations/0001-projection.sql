@@ -98,3 +98,11 @@ CREATE TABLE kernels (
   name          TEXT    NOT NULL,
   seq           INTEGER NOT NULL
 );
+
+-- Small aggregates of the cluster that are only asked for by kind and name: tokens, secrets, the policy, what was refused.
+CREATE TABLE records (
+  kind          TEXT    NOT NULL,
+  id            TEXT    NOT NULL,
+  seq           INTEGER NOT NULL,
+  PRIMARY KEY (kind, id)
+);

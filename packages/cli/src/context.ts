@@ -1,4 +1,5 @@
 // What every command gets: the configuration and the way to the API, opened only when it is needed. Holds no state of a command.
+import { join } from 'node:path';
 import type { CliConfig } from './config.ts';
 import type { EngineClient } from './engine/client.ts';
 import type { TlsFiles } from './engine/target.ts';
@@ -17,9 +18,12 @@ export function createContext(config: CliConfig, flags: () => GlobalFlags): Cont
   let made: Promise<EngineClient> | null = null;
   const make = async (): Promise<EngineClient> => {
     const { host, ...files } = flags();
-    const [{ EngineClient }, { toTarget }] = await Promise.all([import('./engine/client.ts'), import('./engine/target.ts')]);
-    const target = toTarget(host ?? config.host, files);
-    return new EngineClient(target, target.kind === 'tcp' && target.tls !== null ? (await import('node:https')).default : null);
+    const [{ EngineClient }, { requireSafeForToken, toTarget }] = await Promise.all([import('./engine/client.ts'), import('./engine/target.ts')]);
+    const { certPath } = config;
+    const kept = certPath === null ? {} : { tlscacert: join(certPath, 'ca.pem'), tlscert: join(certPath, 'cert.pem'), tlskey: join(certPath, 'key.pem') };
+    const target = toTarget(host ?? config.host, { ...kept, ...files });
+    if (config.token !== null) requireSafeForToken(target);
+    return new EngineClient(target, target.kind === 'tcp' && target.tls !== null ? (await import('node:https')).default : null, config.token);
   };
   return { config, client: () => (made ??= make()) };
 }

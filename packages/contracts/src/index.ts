@@ -1,6 +1,7 @@
 // What services and clients say to each other: messages of the log, subjects, host calls, HTTP shapes. Types and form checks only.
 export * from './claims.ts';
 export * from './host-protocol.ts';
+export * from './http/access.ts';
 export * from './http/cluster.ts';
 export * from './http/docker-container.ts';
 export * from './http/docker-images.ts';

@@ -1,5 +1,5 @@
 // Subjects of the log: one per aggregate, so that the last sequence of a subject is the optimistic lock on it.
-import type { AggregateKind, ContainerId, ExecId, HostId, ImageKey, KernelId } from '@pouch/domain';
+import { policyId, refusalsId, type AggregateKind, type ContainerId, type ExecId, type HostId, type ImageKey, type KernelId } from '@pouch/domain';
 
 export const streamName = 'EVT';
 export const everySubject = 'evt.>';
@@ -8,12 +8,21 @@ export const leasesBucket = 'leases';
 /** Object store of guest kernels, by digest. */
 export const kernelsBucket = 'kernels';
 
+/** Object store of sealed secrets, by the digest of the sealed bytes. */
+export const secretsBucket = 'secrets';
+
 export const placementSubject = (id: ContainerId) => `evt.placement.${id}`;
 export const containerSubject = (host: HostId, id: ContainerId) => `evt.container.${host}.${id}`;
 export const hostSubject = (host: HostId) => `evt.host.${host}`;
 export const imageSubject = (host: HostId, key: ImageKey) => `evt.image.${host}.${key}`;
 export const kernelSubject = (id: KernelId) => `evt.kernel.${id}`;
 export const execSubject = (host: HostId, id: ExecId) => `evt.exec.${host}.${id}`;
+
+/** Names of tokens and secrets are tokens of subjects as they are. */
+export const tokenSubject = (name: string) => `evt.token.${name}`;
+export const secretSubject = (name: string) => `evt.secret.${name}`;
+export const policySubject = `evt.policy.${policyId}`;
+export const refusalSubject = `evt.refusal.${refusalsId}`;
 
 /** All that an agent follows. */
 export const containersOfHost = (host: HostId) => `evt.container.${host}.>`;

@@ -1,4 +1,8 @@
 // The table of aggregates: one decide and evolve each, by kind. Everything that works on any aggregate (verify, projector) goes through it.
+import { evolvePolicy, type Policy, type PolicyEvent } from './access/policy.ts';
+import { evolveRefusals, type RefusalEvent, type Refusals } from './access/refusal.ts';
+import { evolveSecret, type Secret, type SecretEvent } from './access/secret.ts';
+import { evolveToken, type Token, type TokenEvent } from './access/token.ts';
 import { evolveContainer } from './container/evolve.ts';
 import type { Container, ContainerEvent } from './container/state.ts';
 import { evolveExec, type Exec, type ExecEvent } from './exec.ts';
@@ -15,6 +19,10 @@ export interface Aggregates {
   readonly image: { readonly state: Image; readonly event: ImageEvent };
   readonly exec: { readonly state: Exec; readonly event: ExecEvent };
   readonly kernel: { readonly state: Kernel; readonly event: KernelEvent };
+  readonly token: { readonly state: Token; readonly event: TokenEvent };
+  readonly policy: { readonly state: Policy; readonly event: PolicyEvent };
+  readonly refusal: { readonly state: Refusals; readonly event: RefusalEvent };
+  readonly secret: { readonly state: Secret; readonly event: SecretEvent };
 }
 
 export type AggregateKind = keyof Aggregates;
@@ -29,6 +37,10 @@ export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | nul
   image: evolveImage,
   exec: evolveExec,
   kernel: evolveKernel,
+  token: evolveToken,
+  policy: evolvePolicy,
+  refusal: evolveRefusals,
+  secret: evolveSecret,
 };
 
 /** Folds the events of one message onto a state. */

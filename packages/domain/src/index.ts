@@ -1,4 +1,9 @@
 // The rules of Pouch: pure decisions and the states they lead to. No clock, no ids, no randomness, no IO; imports nothing.
+export * from './access/policy.ts';
+export * from './access/refusal.ts';
+export * from './access/role.ts';
+export * from './access/secret.ts';
+export * from './access/token.ts';
 export * from './aggregates.ts';
 export * from './decision.ts';
 export * from './ids.ts';

@@ -105,4 +105,8 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   image: ['key', 'hostId', 'name', 'state'],
   exec: ['id', 'hostId', 'containerId', 'status'],
   kernel: ['id', 'name', 'state'],
+  token: ['id', 'name', 'state'],
+  policy: ['id', 'name', 'state'],
+  refusal: ['id', 'name', 'state'],
+  secret: ['id', 'name', 'state'],
 };

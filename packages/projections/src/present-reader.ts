@@ -1,9 +1,10 @@
 // Answers what is there now: containers, images, hosts, execs, placements. Prepared statements on a read-only connection, synchronous and short;
 // every answer is of the instant of asking. Changes nothing.
-import type { Container, ContainerStatus, Exec, Host, Image, Kernel, Placement } from '@pouch/domain';
+import type { Container, ContainerStatus, Exec, Host, Image, Kernel, Placement, StateOf } from '@pouch/domain';
 import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
 import type { Orm } from './database.ts';
-import { containers, execs, history, hosts, images, kernels, placements } from './schema.ts';
+import type { RecordKind } from './present.ts';
+import { containers, execs, history, hosts, images, kernels, placements, records } from './schema.ts';
 
 /** A state, and the message of the log that it stands in. */
 export interface Stored<S> {
@@ -127,6 +128,16 @@ export class PresentReader {
     return this.#statements.imagesById.all({ prefix, end: `${prefix}g` }).map((row) => parsedRow<Image>(row));
   }
 
+  /** A token, secret, or the policy, by its id. */
+  record<K extends RecordKind>(kind: K, id: string): Stored<StateOf<K>> | null {
+    return parsed<StateOf<K>>(this.#statements.record.get({ kind, id }));
+  }
+
+  /** All of a kind, by id. */
+  records<K extends RecordKind>(kind: K): Stored<StateOf<K>>[] {
+    return this.#statements.records.all({ kind }).map((row) => parsedRow<StateOf<K>>(row));
+  }
+
   /** Guest kernels of the catalogue, by name. */
   kernels(): Stored<Kernel>[] {
     return this.#statements.kernels.all().map((row) => parsedRow<Kernel>(row));
@@ -145,7 +156,7 @@ export class PresentReader {
   origin(kind: string, id: string, hostId: string | null): number | null {
     const { containerOrigin, placementOrigin, hostOrigin, imageOrigin, execOrigin, kernelOrigin } = this.#statements;
     const statements = { container: containerOrigin, placement: placementOrigin, host: hostOrigin, image: imageOrigin, exec: execOrigin, kernel: kernelOrigin };
-    if (!Object.hasOwn(statements, kind)) return null;
+    if (!Object.hasOwn(statements, kind)) return this.#statements.recordOrigin.get({ kind, id })?.seq ?? null;
     return statements[kind as keyof typeof statements].get({ id, hostId: hostId ?? '' })?.seq ?? null;
   }
 
@@ -175,7 +186,7 @@ function filterValues({ statuses = presentStatuses, hostId = '' }: ContainerFilt
 function prepare(orm: Orm) {
   const p = sql.placeholder;
   const stored = { seq: history.seq, messageId: history.messageId, storedAtMs: history.storedAtMs, message: history.message };
-  const from = (table: typeof containers | typeof placements | typeof hosts | typeof images | typeof execs | typeof kernels) => orm.select(stored).from(table).innerJoin(history, eq(history.seq, table.seq));
+  const from = (table: typeof containers | typeof placements | typeof hosts | typeof images | typeof execs | typeof kernels | typeof records) => orm.select(stored).from(table).innerJoin(history, eq(history.seq, table.seq));
   const within = (column: typeof containers.id | typeof images.imageId) => and(sql`${column} >= ${p('prefix')}`, sql`${column} < ${p('end')}`);
   const itemColumns =
     'id, host_id AS hostId, name, status, image_id AS imageId, created_at_ms AS createdAtMs, started_at_ms AS startedAtMs, finished_at_ms AS finishedAtMs, exit_code AS exitCode, item';
@@ -202,6 +213,9 @@ function prepare(orm: Orm) {
     exec: from(execs).where(eq(execs.id, p('id'))).prepare(),
     execsOf: from(execs).where(eq(execs.containerId, p('containerId'))).prepare(),
     kernels: from(kernels).orderBy(asc(kernels.name)).prepare(),
+    record: from(records).where(and(eq(records.kind, p('kind')), eq(records.id, p('id')))).prepare(),
+    records: from(records).where(eq(records.kind, p('kind'))).orderBy(asc(records.id)).prepare(),
+    recordOrigin: orm.select({ seq: records.seq }).from(records).where(and(eq(records.kind, p('kind')), eq(records.id, p('id')))).prepare(),
     containerOrigin: orm.select({ seq: containers.seq }).from(containers).where(and(eq(containers.id, p('id')), eq(containers.hostId, p('hostId')))).prepare(),
     placementOrigin: orm.select({ seq: placements.seq }).from(placements).where(eq(placements.id, p('id'))).prepare(),
     hostOrigin: orm.select({ seq: hosts.seq }).from(hosts).where(eq(hosts.id, p('id'))).prepare(),

@@ -2,7 +2,7 @@
 import { and, eq, sql } from 'drizzle-orm';
 import type { Orm } from './database.ts';
 import type { PresentChanges } from './present.ts';
-import { containers, execs, hosts, images, kernels, placements } from './schema.ts';
+import { containers, execs, hosts, images, kernels, placements, records } from './schema.ts';
 
 export class PresentTables {
   readonly #statements: ReturnType<typeof prepare>;
@@ -37,6 +37,11 @@ export class PresentTables {
     for (const [id, row] of changes.kernels) {
       if (row === null) to.dropKernel.run({ id });
       else to.putKernel.run({ seq: row.seq, id, name: row.state.name });
+    }
+    for (const [key, row] of changes.records) {
+      const [kind = '', id = ''] = key.split(' ');
+      if (row === null) to.dropRecord.run({ kind, id });
+      else to.putRecord.run({ seq: row.seq, kind, id });
     }
     for (const [id, row] of changes.execs) {
       if (row === null) to.dropExec.run({ id });
@@ -73,6 +78,8 @@ function prepare(orm: Orm) {
       .prepare(),
     putKernel: orm.insert(kernels).values({ id: p('id'), name: p('name'), ...from }).onConflictDoUpdate({ target: kernels.id, set: excluded('name', 'seq') }).prepare(),
     dropKernel: orm.delete(kernels).where(eq(kernels.id, p('id'))).prepare(),
+    putRecord: orm.insert(records).values({ kind: p('kind'), id: p('id'), ...from }).onConflictDoUpdate({ target: [records.kind, records.id], set: excluded('seq') }).prepare(),
+    dropRecord: orm.delete(records).where(and(eq(records.kind, p('kind')), eq(records.id, p('id')))).prepare(),
     dropExec: orm.delete(execs).where(eq(execs.id, p('id'))).prepare(),
     dropExecsOf: orm.delete(execs).where(eq(execs.containerId, p('id'))).prepare(),
   };

@@ -76,4 +76,7 @@ export const execs = sqliteTable('execs', {
 
 export const kernels = sqliteTable('kernels', { id: text().primaryKey(), name: text().notNull(), ...origin });
 
-export const tables = { checkpoint, subjects, history, containers, placements, hosts, images, execs, kernels };
+/** Small aggregates of the cluster that are only asked for by kind and name. */
+export const records = sqliteTable('records', { kind: text().notNull(), id: text().notNull(), ...origin }, (table) => [primaryKey({ columns: [table.kind, table.id] })]);
+
+export const tables = { checkpoint, subjects, history, containers, placements, hosts, images, execs, kernels, records };

@@ -1,10 +1,13 @@
 // The api's configuration, from the environment: parsed once, frozen, passed in. Nothing else of the api reads process.env.
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { Type } from 'typebox';
+import { isRole, type Role } from '@pouch/domain';
 import { ConfigError, messageOf, parseConfig, type LogLevel } from '@pouch/process';
 import type { Retention } from '@pouch/projections';
+import type { AccessConfig, SubjectRole } from './access/principal.ts';
+import type { TlsSettings } from './server.ts';
+import { readTlsFiles, type TlsFiles } from './tls-material.ts';
 
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
@@ -14,6 +17,9 @@ const schema = Type.Object({
   POUCH_TLS_CA: Type.Optional(Type.String({ description: 'file of the CA that client certificates must be of' })),
   POUCH_TLS_CERT: Type.Optional(Type.String({ description: 'file of the server certificate' })),
   POUCH_TLS_KEY: Type.Optional(Type.String({ description: 'file of its key' })),
+  POUCH_TLS_CLIENTS: Type.Union([Type.Literal('certificate'), Type.Literal('certificate-or-token')], { default: 'certificate', description: 'whether a client needs a certificate, or may show a token in its stead' }),
+  POUCH_TLS_ROLES: Type.String({ default: 'OU=pouch-admin:admin,OU=pouch-operate:operate,OU=pouch-read:read', description: 'roles of client certificates, ATTRIBUTE=value:role with commas, the first that fits goes; *:role fits every certificate' }),
+  POUCH_TCP_ROLE: Type.Union(['admin', 'operate', 'read', 'none'].map((role) => Type.Literal(role)), { default: 'admin', description: 'role of plain TCP, which is for this machine only; none: a token is needed' }),
   POUCH_DEFAULT_RUNTIME: Type.String({ default: 'runc', description: 'runtime of containers that name none' }),
   POUCH_HISTORY_DAYS: Type.Number({ default: 90, minimum: 0, description: 'days that the history reaches back; 0: no bound' }),
   POUCH_HISTORY_MESSAGES: Type.Integer({ default: 2_000_000, minimum: 0, description: 'messages that the history keeps at most; 0: no bound' }),
@@ -25,6 +31,7 @@ export interface Config {
   readonly dataDir: string;
   readonly socket: string;
   readonly tcp: TcpConfig | null;
+  readonly access: AccessConfig;
   readonly defaultRuntime: string;
   readonly retention: Retention;
   readonly logLevel: LogLevel;
@@ -33,8 +40,8 @@ export interface Config {
 export interface TcpConfig {
   readonly host: string;
   readonly port: number;
-  /** PEM texts; null: plain, on a loopback address only. */
-  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string } | null;
+  /** Null: plain, on a loopback address only. */
+  readonly tls: { readonly files: TlsFiles; readonly clients: TlsSettings['clients'] } | null;
 }
 
 /** Ended execs and placements that led to nothing stay for this long. */
@@ -51,19 +58,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     dataDir: parsed.POUCH_DATA_DIR,
     socket: parsed.POUCH_SOCKET,
     tcp: parsed.POUCH_TCP === undefined ? null : tcpConfig(parsed.POUCH_TCP, parsed),
+    access: Object.freeze({ subjectRoles: subjectRoles(parsed.POUCH_TLS_ROLES), plainTcpRole: isRole(parsed.POUCH_TCP_ROLE as string) ? (parsed.POUCH_TCP_ROLE as Role) : null }),
     defaultRuntime: parsed.POUCH_DEFAULT_RUNTIME,
     retention: { maxAgeMs: parsed.POUCH_HISTORY_DAYS === 0 ? null : parsed.POUCH_HISTORY_DAYS * 86_400_000, maxMessages: parsed.POUCH_HISTORY_MESSAGES || null, endedMs },
     logLevel: parsed.POUCH_LOG_LEVEL as LogLevel,
   });
 }
 
-interface TlsFiles {
+interface TlsVariables {
   readonly POUCH_TLS_CA?: string;
   readonly POUCH_TLS_CERT?: string;
   readonly POUCH_TLS_KEY?: string;
+  readonly POUCH_TLS_CLIENTS: string;
 }
 
-function tcpConfig(address: string, files: TlsFiles): TcpConfig {
+function tcpConfig(address: string, files: TlsVariables): TcpConfig {
   const match = /^(?:tcp:\/\/)?(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3] ?? Number.NaN);
@@ -76,18 +85,24 @@ function tcpConfig(address: string, files: TlsFiles): TcpConfig {
     return { host, port, tls: null };
   }
   if (missing.length > 0) throw new ConfigError(`TLS needs all of ${names.join(', ')}; missing: ${missing.join(', ')}`);
-  return { host, port, tls: { ca: pem('POUCH_TLS_CA', files), cert: pem('POUCH_TLS_CERT', files), key: pem('POUCH_TLS_KEY', files) } };
+  const [ca = '', cert = '', key = ''] = names.map((name) => files[name]);
+  try {
+    readTlsFiles({ ca, cert, key });
+  } catch (error) {
+    throw new ConfigError(`${names.join(', ')}: ${messageOf(error)}`);
+  }
+  return { host, port, tls: { files: { ca, cert, key }, clients: files.POUCH_TLS_CLIENTS as TlsSettings['clients'] } };
+}
+
+function subjectRoles(text: string): readonly SubjectRole[] {
+  return text.split(',').map((part) => part.trim()).filter((part) => part !== '').map((part) => {
+    const match = /^(?:\*|(CN|OU|O|L|ST|C|DC|UID)=([^,=:]+)):([a-z]+)$/.exec(part);
+    const role = match?.[3] ?? '';
+    if (match === null || !isRole(role)) throw new ConfigError(`POUCH_TLS_ROLES: ${JSON.stringify(part)} must be ATTRIBUTE=value:role or *:role, e.g. OU=ops:operate; roles are read, operate and admin`);
+    return { attribute: match[1] ?? '*', value: match[2] ?? '', role };
+  });
 }
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || (isIP(host) === 4 && host.startsWith('127.')) || host === '::1';
-}
-
-function pem(name: keyof TlsFiles, files: TlsFiles): string {
-  const file = files[name] ?? '';
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`${name}: ${file} cannot be read: ${messageOf(error)}`);
-  }
 }

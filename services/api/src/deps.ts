@@ -14,7 +14,7 @@ export interface Hosts {
 }
 
 export interface Deps {
-  readonly config: Pick<Config, 'defaultRuntime'>;
+  readonly config: Pick<Config, 'defaultRuntime' | 'access'>;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly log: EventLog<Message>;

@@ -2,15 +2,19 @@
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import type { Server as HttpsServer } from 'node:https';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { OperatingError } from '@pouch/process';
+import { OperatingError, type Logger } from '@pouch/process';
 import type { TcpConfig } from './config.ts';
 import { createServer, type ApiServer } from './server.ts';
+import { readTlsFiles, watchTlsFiles } from './tls-material.ts';
 
 export interface Listening {
   /** Of the TCP server; null where there is none. */
   readonly tcpPort: number | null;
+  /** Looks at the TLS files now, instead of within some seconds. */
+  lookAtTlsFiles(): void;
   /** Ends it: nothing new is accepted, taken-over connections end at once, answers under way get a moment. */
   close(): Promise<void>;
 }
@@ -27,19 +31,27 @@ const socketMode = 0o660;
 const probeMs = 2_000;
 const lingerMs = 1_000;
 
-export async function listen({ handler, hijacked }: Pick<ApiServer, 'handler' | 'hijacked'>, { socket, tcp }: { readonly socket: string; readonly tcp: TcpConfig | null }): Promise<Listening> {
+export async function listen({ handler, hijacked, refusals }: Pick<ApiServer, 'handler' | 'hijacked' | 'refusals'>, { socket, tcp }: { readonly socket: string; readonly tcp: TcpConfig | null }, logger: Logger): Promise<Listening> {
   const servers: Server[] = [];
   try {
-    servers.push(await listenOnSocket(createServer(handler, hijacked), socket));
-    if (tcp !== null) servers.push(await listenOnTcp(createServer(handler, hijacked, tcp.tls), tcp));
+    servers.push(await listenOnSocket(createServer(handler, hijacked, 'unix'), socket));
+    if (tcp !== null) servers.push(await listenOnTcp(createServer(handler, hijacked, tcp.tls === null ? 'plain' : { ...readTlsFiles(tcp.tls.files), clients: tcp.tls.clients }), tcp));
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
   }
+  const tls = tcp?.tls ?? null;
+  // Who fails the handshake never becomes a request: told here, for the audit.
+  if (tls !== null) servers[1]?.on('tlsClientError', (_error: Error, peer: Socket) => {
+    refusals.note(`tcp:${peer.remoteAddress ?? 'gone'}`, { status: 401, route: '(TLS handshake)', rule: 'credentials', reason: 'no certificate of the CA was shown, or it was no TLS' });
+  });
+  const watch = tls === null ? null : watchTlsFiles(tls.files, (material) => { (servers[1] as HttpsServer).setSecureContext({ ...material, minVersion: 'TLSv1.2' }); }, logger);
   const address = servers[1]?.address() as AddressInfo | undefined;
   return {
     tcpPort: address?.port ?? null,
+    lookAtTlsFiles: () => watch?.look(),
     async close() {
+      watch?.stop();
       const closed = servers.map((server) => new Promise<void>((resolve) => { server.close(() => resolve()); }));
       hijacked.closeAll();
       for (const server of servers) server.closeIdleConnections();

@@ -24,12 +24,13 @@ const server = await buildServer({
   kernels: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
   nc: { request: async (subject, payload, options) => await link.request(subject, payload ?? '', { timeoutMs: options?.timeout ?? 1_000 }) },
 });
-const listening = await listen(server, config);
+const listening = await listen(server, config, logger);
 logger.info({ socket: config.socket, tcpPort: listening.tcpPort, natsUrl: config.natsUrl }, 'serving');
 
 onShutdown([
   ['http', () => listening.close()],
   ['routes', () => server.app.close()],
+  ['refusals', () => server.refusals.close()],
   ['projection', () => projection.stop()],
   ['hosts', () => { hosts.close(); }],
   ['log', () => log.close()],

@@ -6,10 +6,14 @@ import { createServer as createHttpsServer } from 'node:https';
 import { parse as parseQueryString } from 'node:querystring';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { noteArrivals, type Arrival } from './access/arrivals.ts';
+import { addGate } from './access/gate.ts';
+import { policyRoutes } from './access/policy.ts';
+import { RefusalLog } from './access/refusal-log.ts';
+import { tokenRoutes } from './access/tokens.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
 import { streamRoutes } from './containers/streams.ts';
-import type { TcpConfig } from './config.ts';
 import type { Deps } from './deps.ts';
 import { toHttpError, type HttpError } from './errors.ts';
 import { eventRoutes } from './events/routes.ts';
@@ -23,6 +27,7 @@ import { imageRoutes } from './images/routes.ts';
 import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
 import { kernelRoutes } from './kernels/routes.ts';
+import type { TlsMaterial } from './tls-material.ts';
 import { systemRoutes } from './system/routes.ts';
 import { engineVersion } from './system/version.ts';
 
@@ -31,6 +36,10 @@ export interface ApiServer {
   /** What every listening server does with a request. */
   readonly handler: RequestListener;
   readonly hijacked: Hijacked;
+  /** To be closed after the routes, while the log is still there. */
+  readonly refusals: RefusalLog;
+  /** `METHOD path` of every route. */
+  readonly routes: readonly string[];
 }
 
 const maxHeaderBytes = 64 * 1024;
@@ -57,7 +66,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     },
     serverFactory: (listener) => {
       handler = listener as unknown as RequestListener;
-      return createServer(handler, hijacked);
+      return createServer(handler, hijacked, 'unix');
     },
     // Node's own reader: bytes that are no UTF-8 come out as U+FFFD and are refused by name, where others leave the escapes as they are.
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512, querystringParser: (text) => parseQueryString(text, '&', '=', { maxKeys: maxQueryMembers }) as Record<string, string | string[]> },
@@ -73,11 +82,15 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
     const problem = versionProblem(request.originalUrl);
     return reply.status(problem === null ? 404 : 400).send({ message: problem ?? 'page not found' });
   });
-  bodies(app);
   app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(headers);
     done();
   });
+  const refusals = new RefusalLog(deps);
+  const routes: string[] = [];
+  app.addHook('onRoute', ({ method, url }) => { routes.push(...[method].flat().map((one) => `${one} ${url}`)); });
+  addGate(app, { access: deps.config.access, projection: deps.projection, clock: deps.clock, refusals });
+  bodies(app);
 
   // Docker's client compares the media type whole: with a charset behind it, it shows an error as raw JSON.
   app.addHook('onSend', (_request, reply, payload, done) => {
@@ -103,11 +116,13 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => eventRoutes(scope, deps));
   await app.register((scope) => clusterRoutes(scope, deps));
   await app.register((scope) => kernelRoutes(scope, deps));
+  await app.register((scope) => tokenRoutes(scope, deps));
+  await app.register((scope) => policyRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
   await app.register((scope) => openApiRoutes(scope));
   await app.ready();
 
-  return { app, handler, hijacked };
+  return { app, handler, hijacked, refusals, routes };
 }
 
 /** Reads what is left of a body that is too large, for a while: a connection that is closed over unread bytes is reset, and the answer with it. */
@@ -120,11 +135,19 @@ async function dropRest(body: IncomingMessage): Promise<void> {
   clearTimeout(timer);
 }
 
-/** An HTTP server with our bounds, whose upgraded requests go the same way as all others. With `tls`, only for clients with a certificate of its CA. */
-export function createServer(handler: RequestListener, hijacked: Hijacked, tls: TcpConfig['tls'] = null): Server {
+/** How a server with TLS knows itself and its clients. `certificate`: only clients with one of the CA get in; `certificate-or-token`: others get as far as the gate. */
+export interface TlsSettings extends TlsMaterial {
+  readonly clients: 'certificate' | 'certificate-or-token';
+}
+
+/** An HTTP server with our bounds, whose upgraded requests go the same way as all others. */
+export function createServer(handler: RequestListener, hijacked: Hijacked, door: Exclude<Arrival['door'], 'tls'> | TlsSettings): Server {
   // Clients keep idle connections: one that is closed under a request that cannot be repeated is an error to them.
   const options = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0, keepAliveTimeout: keepAliveMs };
-  const server = tls === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, handler);
+  const server = typeof door === 'string'
+    ? createHttpServer(options, handler)
+    : createHttpsServer({ ...options, ca: door.ca, cert: door.cert, key: door.key, requestCert: true, rejectUnauthorized: door.clients === 'certificate', minVersion: 'TLSv1.2' }, handler);
+  noteArrivals(server, typeof door === 'string' ? door : 'tls');
   serveUpgrades(server, handler, hijacked);
   return server;
 }

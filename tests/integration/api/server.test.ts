@@ -1,8 +1,7 @@
 // The server around the routes: where it listens, how it names versions, what it tells of itself, and what it does while the log is away.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { get } from 'node:https';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -11,6 +10,7 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import Docker from 'dockerode';
+import { nullLogger } from '@pouch/process';
 import { longMs, startApi, type ApiFixture } from '../../fixtures/api-server.ts';
 import { listen, ListenError } from '../../../services/api/src/listen.ts';
 
@@ -20,18 +20,18 @@ after(async () => { await api?.stop(); });
 
 test('the socket is for root and its group; a second server leaves it alone, a stale one is replaced', async () => {
   assert.equal((await stat(api.socket)).mode & 0o777, 0o660);
-  await assert.rejects(listen(api.server, { socket: api.socket, tcp: null }), (error: unknown) => error instanceof ListenError && /another process serves/.test(error.message));
+  await assert.rejects(listen(api.server, { socket: api.socket, tcp: null }, nullLogger), (error: unknown) => error instanceof ListenError && /another process serves/.test(error.message));
   const directory = await mkdtemp(join(tmpdir(), 'pouch-test-socket-'));
   try {
     const file = join(directory, 'file');
     await writeFile(file, '');
-    await assert.rejects(listen(api.server, { socket: file, tcp: null }), /no socket/);
+    await assert.rejects(listen(api.server, { socket: file, tcp: null }, nullLogger), /no socket/);
     const stale = join(directory, 'stale.sock');
     // A process that is killed leaves its socket file behind.
     const killed = spawnSync(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`], { stdio: 'ignore' });
     assert.equal(killed.signal, 'SIGKILL');
     assert.ok((await stat(stale)).isSocket());
-    const second = await listen(api.server, { socket: stale, tcp: null });
+    const second = await listen(api.server, { socket: stale, tcp: null }, nullLogger);
     const probe = connect({ path: stale });
     await once(probe, 'connect');
     probe.destroy();
@@ -112,31 +112,4 @@ test('while the log is away reads are answered and writes are 503 with Retry-Aft
     if (status === 503) await delay(100);
   }
   assert.ok(status === 204 || status === 304, String(status));
-});
-
-test('TCP with TLS lets in only clients with a certificate of the CA', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'pouch-test-tls-'));
-  let second: ApiFixture | undefined;
-  try {
-    const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' }); };
-    openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca', '-days', '1');
-    for (const [name, more] of [['server', 'subjectAltName=IP:127.0.0.1'], ['client', 'extendedKeyUsage=clientAuth']] as const) {
-      openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-      await writeFile(join(directory, `${name}.ext`), more);
-      openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', `${name}.pem`, '-days', '1', '-extfile', `${name}.ext`);
-    }
-    const read = async (name: string): Promise<string> => await readFile(join(directory, name), 'utf8');
-    second = await startApi({ tcp: { host: '127.0.0.1', port: 0, tls: { ca: await read('ca.pem'), cert: await read('server.pem'), key: await read('server.key') } } });
-    const ask = async (more: object): Promise<number> => {
-      const request = get({ host: '127.0.0.1', port: second?.tcpPort, path: '/_ping', agent: false, ca: await read('ca.pem'), ...more });
-      const [response] = (await once(request, 'response')) as [{ statusCode: number; resume(): void }];
-      response.resume();
-      return response.statusCode;
-    };
-    assert.equal(await ask({ cert: await read('client.pem'), key: await read('client.key') }), 200);
-    await assert.rejects(ask({}));
-  } finally {
-    await second?.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
 });

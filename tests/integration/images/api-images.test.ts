@@ -15,6 +15,7 @@ import { createLogger, systemClock } from '@pouch/process';
 import { LinkedHosts } from '../../../services/api/src/hosts.ts';
 import { listen } from '../../../services/api/src/listen.ts';
 import { Projection } from '../../../services/api/src/projection/projection.ts';
+import { readConfig } from '../../../services/api/src/config.ts';
 import { buildServer } from '../../../services/api/src/server.ts';
 import { containerdMissing } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive, imageOf, layerOf, ociLayout, sha256, tarOf, type FixtureImage } from '../../fixtures/images.ts';
@@ -69,12 +70,12 @@ before(async () => {
   cleanups.push(() => projection.stop());
   hosts = new LinkedHosts({ callsLink: fixture.link, pipesLink: fixture.link });
   const server = await buildServer({
-    config: { defaultRuntime: 'runc' }, logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
+    config: readConfig({}), logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
     kernels: new NatsObjectStore({ link: fixture.link, logger, bucket: 'kernels' }),
     nc: { request: async (subject, payload, asked) => await fixture.link.request(subject, payload ?? '', { timeoutMs: asked?.timeout ?? 1_000 }) },
   });
   socket = join(directory, 'api.sock');
-  const listening = await listen(server, { socket, tcp: null });
+  const listening = await listen(server, { socket, tcp: null }, logger);
   cleanups.push(async () => {
     await listening.close();
     hosts.close();

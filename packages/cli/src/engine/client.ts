@@ -40,8 +40,11 @@ export class EngineClient {
   readonly target: Target;
   private readonly secure: typeof https | null;
 
-  constructor(target: Target, secure: typeof https | null) {
+  private readonly token: string | null;
+
+  constructor(target: Target, secure: typeof https | null, token: string | null = null) {
     this.target = target;
+    this.token = token;
     this.secure = secure;
   }
 
@@ -134,6 +137,7 @@ export class EngineClient {
       headers: {
         host: target.kind === 'unix' ? 'pouch' : `${target.host}:${target.port}`,
         'user-agent': 'pouch-cli',
+        ...(this.token === null ? {} : { authorization: `Bearer ${this.token}` }),
         ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(call.upload === undefined ? {} : { 'content-type': call.upload.contentType }),
         ...(typeof call.upload?.bytes !== 'number' ? {} : { 'content-length': String(call.upload.bytes) }),

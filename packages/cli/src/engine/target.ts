@@ -38,6 +38,12 @@ export function toTarget(address: string, files: TlsFiles = {}): Target {
   };
 }
 
+/** A token is the whole right to act: it does not go over a network that anybody can read. Throws UsageError. */
+export function requireSafeForToken(target: Target): void {
+  if (target.kind === 'unix' || target.tls !== null || target.host === 'localhost' || target.host === '::1' || target.host.startsWith('127.')) return;
+  throw new UsageError(`POUCH_TOKEN is set, and ${target.host} would get it without TLS`, 'POUCH_CERT_PATH or --tlscacert turn TLS on');
+}
+
 function file<K extends string>(member: K, flag: string, path: string | undefined): { [P in K]?: Buffer } {
   if (path === undefined) return {};
   try {

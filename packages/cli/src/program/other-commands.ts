@@ -98,7 +98,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addHelpText('after', examples('pouch cluster hosts', 'pouch cluster hosts --format json'));
 
   group('events', 'Follow the log: every decision with its sequence, actor and cause')
-    .addOption(list('--kind <kind>', 'container, placement, host, image, exec or kernel'))
+    .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret or refusal'))
     .addOption(list('--on-host <id>', 'of this host'))
     .addOption(list('--container <name>', 'of this container, by name or id'))
     .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))
@@ -110,6 +110,39 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(format('json (an object a line) or a template such as "{{.seq}} {{.subject}}"'))
     .action(does(async (flags: object) => (await import('../commands/cluster-events.ts')).clusterEvents(context, flags)))
     .addHelpText('after', examples('pouch cluster events', 'pouch cluster events --after 0 --no-follow --format json', 'pouch cluster events --container web --type ContainerExited'));
+
+  group('certs', 'Make a certificate authority, the api’s certificate and those of clients, for TLS with verified clients')
+    .argument('<directory>', 'where they are kept')
+    .addOption(list('--server <name>', 'name or address of the api, for its certificate'))
+    .addOption(list('--client <name:role>', 'a client’s certificate; the role is read (default), operate or admin'))
+    .addOption(new Option('--days <number>', 'how long they are good').default('365'))
+    .addOption(new Option('--force', 'replace what is there; never the authority'))
+    .action(does(async (directory: string, flags: object) => (await import('../commands/certs.ts')).certs(directory, flags)))
+    .addHelpText('after', examples('pouch cluster certs ~/pouch-certs', 'pouch cluster certs ~/pouch-certs --server api.example.org --server 10.0.0.5', 'pouch cluster certs ~/pouch-certs --client ci:operate'));
+
+  const token = (cluster.command('token') as PouchCommand).description('Bearer tokens of the API') as PouchCommand;
+  const tokenCommand = (name: string, description: string) => (token.command(name) as PouchCommand).description(description) as PouchCommand;
+  tokenCommand('create', 'Make a token; it is shown this once')
+    .argument('<name>')
+    .addOption(new Option('--role <role>', 'read, operate or admin').default('read'))
+    .addOption(new Option('--expires <time>', 'how long it is good: 12h, 30d, never').default('90d'))
+    .addOption(new Option('-q, --quiet', 'the token only'))
+    .action(does(async (name: string, flags: object) => (await import('../commands/access.ts')).createToken(context, name, flags)))
+    .addHelpText('after', examples('pouch cluster token create ci --role operate --expires 30d'));
+  tokenCommand('ls', 'List tokens')
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/access.ts')).listTokens(context, flags)))
+    .addHelpText('after', examples('pouch cluster token ls'));
+  tokenCommand('rm', 'Revoke tokens')
+    .argument('<name...>')
+    .action(does(async (names: string[]) => (await import('../commands/access.ts')).revokeTokens(context, names)))
+    .addHelpText('after', examples('pouch cluster token rm ci'));
+
+  group('policy', 'Show, or change, what containers may ask of their hosts and who may ask it')
+    .argument('[rule=who...]', 'who is operate, admin or nobody; also bind-prefixes=/data,/srv and allowed-capabilities=NET_ADMIN')
+    .addOption(format('json'))
+    .action(does(async (settings: string[], flags: object) => (await import('../commands/access.ts')).policy(context, settings, flags)))
+    .addHelpText('after', examples('pouch cluster policy', 'pouch cluster policy privileged=nobody host-network=admin', 'pouch cluster policy host-binds=admin bind-prefixes=/data'));
 
   group('verify', 'Fold every aggregate again and compare with snapshots and projection; ends with 1 where they differ')
     .addOption(format('json'))

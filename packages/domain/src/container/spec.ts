@@ -91,6 +91,8 @@ export type Mount =
       readonly recursive: boolean;
       /** Binds make a missing source directory, Mounts refuse it. */
       readonly createSource: boolean;
+      /** A directory of the host that the source must lie below when links are followed; absent: anywhere. */
+      readonly within?: string;
     }
   | {
       readonly type: 'tmpfs';

@@ -1,11 +1,11 @@
 // Makes the OCI specs of containers and the processes of execs, and remembers which spec containerd has of each container.
-import { mkdir, stat } from 'node:fs/promises';
 import { runcOptionsAny, type Any, type Containerd } from '@pouch/containerd';
-import type { Container, ContainerSpec, ExecSpec, NetworkAttachment } from '@pouch/domain';
+import type { Container, ExecSpec, NetworkAttachment } from '@pouch/domain';
 import { initPath } from '@pouch/native';
 import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type HostFacts, type Outcome, type ResolvedUser, type SpecInput } from '@pouch/oci';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
+import { makeSources } from './bind-sources.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
 import { hasAny, hasLinks, readInLayers } from './layered-files.ts';
@@ -129,24 +129,6 @@ export class SpecMaker {
 
 async function userIn(layers: readonly string[], asked: string, groupAdd: readonly string[]): Promise<ResolvedUser> {
   return orThrow(await resolveUser((path) => readInLayers(layers, path), asked, groupAdd)).user;
-}
-
-/** Binds make a missing source, as Docker's `-v` does; a mount of type bind refuses it. */
-async function makeSources({ mounts }: ContainerSpec): Promise<void> {
-  for (const mount of mounts) {
-    if (mount.type !== 'bind') continue;
-    const there = await stat(mount.source).then(() => true, (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false;
-      throw new ImpossibleError('bad-parameter', `invalid mount config for type "bind": ${error.message}`);
-    });
-    if (there) continue;
-    if (!mount.createSource) throw new ImpossibleError('bad-parameter', `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
-    try {
-      await mkdir(mount.source, { recursive: true });
-    } catch (error) {
-      throw new ImpossibleError('bad-parameter', `error while creating mount source path '${mount.source}': ${(error as Error).message}`);
-    }
-  }
 }
 
 function orThrow<T>(outcome: Outcome<T>): T {

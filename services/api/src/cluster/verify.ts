@@ -10,6 +10,8 @@ import type { Projection } from '../projection/projection.ts';
 /** Told one by one; more are only counted. */
 const maxTold = 1_000;
 const waitForProjectionMs = 30_000;
+/** Kinds whose living aggregates all have a row of the present. */
+const shownKinds: ReadonlySet<string> = new Set(['container', 'host', 'image', 'kernel', 'token', 'policy', 'secret', 'refusal']);
 
 /** A subject's last readable message, as bytes: thousands of parsed states would be ten times as much. */
 interface Head {
@@ -95,12 +97,12 @@ async function compareWithProjection(projection: Projection, heads: ReadonlyMap<
       const shown = projection.present.origin(row.kind, row.aggregateId, row.hostId);
       if (head === undefined) {
         // Ended aggregates are purged from the log while the history still tells of them.
-        if (shown === row.seq && row.goneSeq === null && ['container', 'host', 'image'].includes(row.kind)) findings.add(row.subject, row.seq, 'extra', 'the projection shows it, the log has no such subject');
+        if (shown === row.seq && row.goneSeq === null && shownKinds.has(row.kind)) findings.add(row.subject, row.seq, 'extra', 'the projection shows it, the log has no such subject');
         continue;
       }
       if (row.seq !== head.seq || !row.message.equals(head.payload)) findings.add(row.subject, head.seq, 'projection', `the projection's last message of it is ${row.seq}, the log's is ${head.seq}${row.seq === head.seq ? ' with other bytes' : ''}`);
       else if (head.ended && shown === row.seq) findings.add(row.subject, head.seq, 'extra', 'it has ended, and the projection still shows it');
-      else if (!head.ended && shown !== row.seq && ['container', 'host', 'image'].includes(row.kind) && !(row.kind === 'container' && isElsewhere(projection, row.aggregateId, row.seq))) {
+      else if (!head.ended && shown !== row.seq && shownKinds.has(row.kind) && !(row.kind === 'container' && isElsewhere(projection, row.aggregateId, row.seq))) {
         findings.add(row.subject, head.seq, 'missing', 'the projection does not show it');
       }
     }

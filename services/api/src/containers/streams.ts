@@ -6,6 +6,7 @@ import { ConsoleQuery, DockerAttachQuery, DockerIdParams, DockerLogsQuery } from
 import { isMachine } from '@pouch/domain';
 import type { ClientPipe } from '@pouch/pipes';
 import type { Deps } from '../deps.ts';
+import { requirePermittedEntry } from '../access/policy.ts';
 import { badField, HttpError, notThereYet } from '../errors.ts';
 import { bridge } from '../http/bridge.ts';
 import { clientGone } from '../http/gone.ts';
@@ -80,6 +81,7 @@ function attachRoute(app: FastifyInstance, { projection, hosts, logger }: Deps, 
   }, async (request, reply) => {
     const { stdin = false, stdout = false, stderr = false, logs = false, stream = false } = request.query;
     const { state } = requireContainer(projection, request.params.id);
+    requirePermittedEntry(projection, request, state, { privileged: false });
     if (state.status === 'paused') throw new HttpError(409, `Container ${state.id} is paused, unpause the container before attach.`);
     if (state.status === 'restarting') throw new HttpError(409, `Container ${state.id} is restarting, wait until the container is running`);
     const input = stdin && stream && state.spec.openStdin;

@@ -8,6 +8,7 @@ import { decideExec, execId, type Container, type Exec, type ExecSpec } from '@p
 import { execute } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError, refused, requireSpecSize } from '../errors.ts';
+import { requirePermittedEntry } from '../access/policy.ts';
 import { actorOf } from '../http/actor.ts';
 import { bridge } from '../http/bridge.ts';
 import { clientGone } from '../http/gone.ts';
@@ -61,6 +62,7 @@ function createRoute(app: FastifyInstance, { projection, log, clock }: Deps): vo
     const { state: container } = requireContainer(projection, request.params.id);
     const spec = execSpec(request.body);
     requireSpecSize('the body', spec);
+    requirePermittedEntry(projection, request, container, spec);
     requireRunning(container);
     const id = execId(randomBytes(32).toString('hex'));
     const nowMs = clock.now();

@@ -1,14 +1,8 @@
-// Who asks, as the log remembers it: the subject of a verified client certificate, else where the connection came from.
-import type { TLSSocket } from 'node:tls';
+// Who asks, as the log remembers it: what the gate has found out.
 import type { FastifyRequest } from 'fastify';
+import { admittedAs } from '../access/gate.ts';
 
-/** `CN` of the client's certificate; `local` on the unix socket; the address of a plain TCP connection. */
+/** `local` on the unix socket; `tls:` and the certificate's CN; `token:` and its name; `tcp:` and the address of a plain connection. */
 export function actorOf(request: FastifyRequest): string {
-  const socket = request.raw.socket as Partial<TLSSocket>;
-  if (socket.authorized === true && socket.getPeerCertificate !== undefined) {
-    const { subject } = socket.getPeerCertificate();
-    const name = subject?.CN;
-    return `tls:${(Array.isArray(name) ? name.join(',') : name) ?? 'unnamed'}`.slice(0, 200);
-  }
-  return socket.remoteAddress === undefined ? 'local' : `tcp:${socket.remoteAddress}`;
+  return admittedAs(request).actor;
 }

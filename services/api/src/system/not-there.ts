@@ -72,6 +72,9 @@ const endpoints: readonly (readonly [name: string, method: HTTPMethods, path: st
   ['PluginDelete', 'DELETE', '/plugins/*'],
 ];
 
+/** `METHOD path` of each. */
+export const endpointsNotThere: readonly string[] = endpoints.map(([, method, path]) => `${method} ${path}`);
+
 export async function notThereRoutes(app: FastifyInstance): Promise<void> {
   for (const [name, method, url] of endpoints) {
     app.route({ method, url, schema: { hide: true }, handler: () => { throw notThereYet(`${name} (${method} ${url.replace(/:(\w+)/g, '{$1}')})`); } });

@@ -1,0 +1,28 @@
+// Which role each route needs. A test holds this table against the routes: one that is missing here needs admin until somebody has decided.
+import type { Role } from '@pouch/domain';
+import { endpointsNotThere } from '../system/not-there.ts';
+
+const read = [
+  'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /system/df', 'GET /events', 'GET /openapi.json', 'GET /cluster/openapi.json', 'GET /cluster/whoami',
+  'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
+  'GET /images/json', 'GET /images/:name/json', 'GET /images/:name/history', 'GET /images/:name/get', 'GET /images/*',
+  'GET /cluster/hosts', 'GET /cluster/health', 'GET /cluster/events', 'GET /cluster/containers', 'GET /cluster/containers/:id', 'GET /cluster/containers/:id/history', 'GET /cluster/containers/:id/console',
+  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy',
+  ...endpointsNotThere,
+];
+const operate = [
+  'POST /containers/create', 'POST /containers/:id/start', 'POST /containers/:id/stop', 'POST /containers/:id/restart', 'POST /containers/:id/kill', 'POST /containers/:id/pause', 'POST /containers/:id/unpause',
+  'POST /containers/:id/rename', 'POST /containers/:id/resize', 'POST /containers/:id/attach', 'GET /containers/:id/attach/ws', 'POST /containers/prune', 'DELETE /containers/:id',
+  'POST /containers/:id/exec', 'POST /exec/:id/start', 'POST /exec/:id/resize',
+  'POST /images/create', 'POST /images/load', 'POST /images/prune', 'POST /images/:name/tag', 'POST /images/:name/push', 'POST /images/*', 'DELETE /images/:name', 'DELETE /images/*',
+  'GET /cluster/verify', 'POST /cluster/kernels/:name/probe',
+];
+const admin = [
+  'POST /cluster/rebuild', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
+  'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy',
+];
+
+/** By method and the route's own path. */
+export const routeRoles: ReadonlyMap<string, Role> = new Map<string, Role>([
+  ...read.map((route) => [route, 'read'] as const), ...operate.map((route) => [route, 'operate'] as const), ...admin.map((route) => [route, 'admin'] as const),
+]);
