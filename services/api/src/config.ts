@@ -6,8 +6,7 @@ import { isRole, type Role } from '@pouch/domain';
 import { ConfigError, messageOf, parseConfig, type LogLevel } from '@pouch/process';
 import type { Retention } from '@pouch/projections';
 import type { AccessConfig, SubjectRole } from './access/principal.ts';
-import type { TlsSettings } from './server.ts';
-import { readTlsFiles, type TlsFiles } from './tls-material.ts';
+import { readTlsFiles, type TlsFiles, type TlsSettings } from './tls-material.ts';
 
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),

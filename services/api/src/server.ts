@@ -27,7 +27,7 @@ import { imageRoutes } from './images/routes.ts';
 import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
 import { kernelRoutes } from './kernels/routes.ts';
-import type { TlsMaterial } from './tls-material.ts';
+import type { TlsSettings } from './tls-material.ts';
 import { systemRoutes } from './system/routes.ts';
 import { engineVersion } from './system/version.ts';
 
@@ -133,11 +133,6 @@ async function dropRest(body: IncomingMessage): Promise<void> {
   body.once('end', over.resolve).once('close', over.resolve).resume();
   await over.promise;
   clearTimeout(timer);
-}
-
-/** How a server with TLS knows itself and its clients. `certificate`: only clients with one of the CA get in; `certificate-or-token`: others get as far as the gate. */
-export interface TlsSettings extends TlsMaterial {
-  readonly clients: 'certificate' | 'certificate-or-token';
 }
 
 /** An HTTP server with our bounds, whose upgraded requests go the same way as all others. */

@@ -17,6 +17,11 @@ export interface TlsMaterial {
   readonly key: string;
 }
 
+/** How a server with TLS knows itself and its clients. `certificate`: only clients with one of the CA get in; `certificate-or-token`: others get as far as the gate. */
+export interface TlsSettings extends TlsMaterial {
+  readonly clients: 'certificate' | 'certificate-or-token';
+}
+
 /** A file cannot be read, or the three do not go together; `code` is `tls-files`, the message names the file. */
 export class TlsFilesError extends OperatingError {
   constructor(message: string, cause?: unknown) {

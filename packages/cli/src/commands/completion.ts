@@ -145,7 +145,7 @@ function fish(tree: readonly Entry[]): string {
   const lines: string[] = [];
   for (const entry of tree) {
     const siblings = entry.children.map(({ name }) => name).join(' ');
-    const here = entry.path.length === 0 ? '__fish_use_subcommand' : entry.path.length === 1 ? `__fish_seen_subcommand_from ${entry.path[0]}` : `__fish_seen_subcommand_from ${entry.path[0]}; and __fish_seen_subcommand_from ${entry.path[1]}`;
+    const here = entry.path.length === 0 ? '__fish_use_subcommand' : entry.path.map((word) => `__fish_seen_subcommand_from ${word}`).join('; and ');
     const before = entry.path.length > 0 && siblings !== '' ? `${here}; and not __fish_seen_subcommand_from ${siblings}` : here;
     for (const { name, description } of entry.children) lines.push(`complete -c pouch -f -n ${quoted(before)} -a ${name} -d ${quoted(description)}`);
     for (const { flags, description, takesValue, choices } of entry.options) {
