@@ -36,5 +36,7 @@ export interface SchedulerStatus {
   readonly epoch: number;
   readonly sinceMs: number;
   readonly hosts: readonly { readonly hostId: string; readonly lastBeatAtMs: number | null; readonly beat: Beat | null }[];
+  /** Containers that no host can take now and that are tried again, with the reason; some of them where they are many. */
+  readonly waiting?: readonly { readonly containerId: string; readonly name: string; readonly reason: string }[];
 }
 export const schedulerStatusSubject = 'scheduler.status';

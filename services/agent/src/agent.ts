@@ -11,6 +11,7 @@ import type { Logger } from '@pouch/process';
 import { randomUUID } from 'node:crypto';
 import { startBeat } from './beat.ts';
 import type { AgentConfig } from './config.ts';
+import { Admission } from './containers/admission.ts';
 import { Layout } from './containers/layout.ts';
 import { Rootfs } from './containers/rootfs.ts';
 import { SpecMaker } from './containers/spec-maker.ts';
@@ -127,7 +128,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   await machines?.open();
   const announceNow = (): Promise<number | null> => announce({ log, config, facts: { ...facts, ...machineFacts(machines), warnings: [...facts.warnings, ...(machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
   const rooms: Rooms = {
-    config, logger, now, capacity: facts.capacity, bootedAtMs: bootedAtMs(), containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store),
+    config, logger, now, bootedAtMs: bootedAtMs(), containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store), admission: new Admission(facts.capacity, book),
     specs, rootfs, images, network, machines, shutdown: { active: false }, stopping: { active: false }, report,
   };
   const reconciler = new Reconciler(rooms);

@@ -23,12 +23,22 @@ export async function hostFacts(config: AgentConfig, containerd: Containerd): Pr
     hostname: hostname(),
     address: config.address ?? ownAddress(),
     labels: config.labels,
-    capacity: { cpuNanos: cpus().length * 1e9, memoryBytes: totalmem() },
+    capacity: { cpuNanos: cpus().length * 1e9, memoryBytes: totalmem(), ...maxPids() },
     platform: { os: 'linux', architecture: architecture(), osName: osName(), kernelVersion: release(), cgroupVersion },
     runtimes: config.runtimes,
     versions: { agent: agentVersion, containerd: version.version, runc: runcVersion },
     warnings: warnings(cgroupVersion, runcVersion),
   };
+}
+
+/** Processes and threads that the kernel can have at once. */
+function maxPids(): { pids?: number } {
+  try {
+    const pids = Number(readFileSync('/proc/sys/kernel/pid_max', 'utf8'));
+    return Number.isSafeInteger(pids) && pids > 0 ? { pids } : {};
+  } catch {
+    return {}; // not said
+  }
 }
 
 /** When the kernel began, in ms since 1970, as exact as a second; 0 where it does not say. */

@@ -1,12 +1,13 @@
 // What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
 import type { Containerd } from '@pouch/containerd';
 import type { Message } from '@pouch/contracts';
-import type { Capacity, Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
+import type { Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
 import type { EventLog } from '@pouch/eventlog';
 import type { SysHelper } from '@pouch/native';
 import type { CallHandlers, PipeHandlers } from '@pouch/pipes';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from './config.ts';
+import type { Admission } from './containers/admission.ts';
 import type { Layout } from './containers/layout.ts';
 import type { Rootfs } from './containers/rootfs.ts';
 import type { Starts } from './containers/starts.ts';
@@ -65,7 +66,6 @@ export interface Rooms {
   readonly config: AgentConfig;
   readonly logger: Logger;
   readonly now: () => number;
-  readonly capacity: Capacity;
   /** When the host was booted, in ms since 1970. */
   readonly bootedAtMs: number;
   readonly containerd: Containerd;
@@ -77,6 +77,7 @@ export interface Rooms {
   readonly layout: Layout;
   readonly starts: Starts;
   readonly attempts: Attempts;
+  readonly admission: Admission;
   readonly specs: SpecMaker;
   readonly rootfs: Rootfs;
   readonly images: ImagesRoom;

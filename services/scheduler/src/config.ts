@@ -1,12 +1,14 @@
 // The scheduler's configuration, from the environment: parsed once, frozen, passed in. Nothing else of the scheduler reads process.env.
 import { hostname } from 'node:os';
 import { Type } from 'typebox';
+import { strategies, type Strategy } from '@pouch/domain';
 import { parseConfig, type LogLevel } from '@pouch/process';
 
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
   POUCH_RETENTION_DAYS: Type.Number({ default: 7, minimum: 0, description: 'days that removed containers, ended execs and removed images stay in the log' }),
   POUCH_RETENTION_COUNT: Type.Integer({ default: 100_000, minimum: 0, description: 'how many of them stay at most' }),
+  POUCH_STRATEGY: Type.Union(strategies.map((strategy) => Type.Literal(strategy)), { default: 'spread', description: 'how hosts are chosen for containers that say nothing of it' }),
   POUCH_LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info' }),
 });
 
@@ -15,6 +17,7 @@ export interface SchedulerConfig {
   /** Shown as the leader in `pouch cluster`. */
   readonly name: string;
   readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };
+  readonly strategy: Strategy;
   readonly logLevel: LogLevel;
 }
 
@@ -25,6 +28,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     natsUrl: parsed.POUCH_NATS_URL,
     name: `${hostname()}-${process.pid}`,
     retention: { maxAgeMs: parsed.POUCH_RETENTION_DAYS * 86_400_000, maxCount: parsed.POUCH_RETENTION_COUNT },
+    strategy: parsed.POUCH_STRATEGY,
     logLevel: parsed.POUCH_LOG_LEVEL as LogLevel,
   });
 }

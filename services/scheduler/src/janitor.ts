@@ -55,7 +55,7 @@ export class Janitor {
       for (const { key, value, revision } of batch) {
         if (term.signal.aborted) return;
         // A young claim may be of a request, or a new name, that the log does not know yet.
-        if (value !== null && (view.nameOf(value.containerId) === key || clock.now() - value.claimedAtMs < claimStaleAfterMs)) continue;
+        if (value !== null && (view.holdsName(value.containerId, key) || clock.now() - value.claimedAtMs < claimStaleAfterMs)) continue;
         if (await claims.release(key, revision)) logger.info({ name: key, containerId: value?.containerId }, 'stale name released');
       }
     }

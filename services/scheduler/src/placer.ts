@@ -2,9 +2,10 @@
 // the expected sequences fence a leader that does not know yet that it is none.
 import { randomUUID } from 'node:crypto';
 import { containerSubject, placementSubject, type Meta } from '@pouch/contracts';
-import { decideContainer, decidePlacement, schedule, type Placement, type PlacementCommand } from '@pouch/domain';
+import { decideContainer, decidePlacement, maxPlacementAttempts, schedule, type Placement, type PlacementCommand, type Strategy } from '@pouch/domain';
 import { execute, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
+import type { Patience } from './patience.ts';
 import type { Rejection, View, Waiting } from './view.ts';
 
 /** Placements under way at once; the rest waits in the view. */
@@ -12,6 +13,8 @@ const maxInFlight = 64;
 
 export interface PlacerDeps {
   readonly view: View;
+  readonly strategy: Strategy;
+  readonly patience: Patience;
   readonly log: PouchLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -32,7 +35,7 @@ export class Placer {
     const { view } = this.#deps;
     for (const rejection of view.rejections()) this.#take(rejection.containerId, () => this.#reject(rejection));
     for (const placement of view.unassigned()) this.#take(placement.id, () => this.#assign(placement));
-    for (const waiting of view.waiting()) this.#take(waiting.placement.id, () => this.#place(waiting, term));
+    for (const waiting of view.waiting()) if (this.#deps.patience.isDue(waiting.placement.id)) this.#take(waiting.placement.id, () => this.#place(waiting, term));
   }
 
   #take(containerId: string, work: () => Promise<void>): void {
@@ -44,14 +47,18 @@ export class Placer {
   }
 
   async #place({ placement, seq }: Waiting, term: Term): Promise<void> {
-    const { view, logger } = this.#deps;
+    const { view, logger, strategy, patience } = this.#deps;
+    const { id, spec, rejections } = placement;
     // Choosing and counting happen in one go, before anything is awaited: two requests never count on the same room.
-    const plan = schedule(placement.spec, view.candidates(), placement.rejections, view.catalogued);
+    const plan = schedule(spec, view.candidates(), { rejections, catalogued: view.catalogued, strategy, seed: id });
     if (plan.outcome === 'refuse') {
+      // Nobody waits for a successor, who could ask again: it has the next host that can take it.
+      if (placement.predecessor !== undefined && rejections.length < maxPlacementAttempts) return patience.putOff(id, placement.name, plan.message);
       await this.#decide(placement, seq, { type: 'RefusePlacement', code: plan.code, message: plan.message, verdicts: plan.verdicts });
       logger.info({ containerId: placement.id, reason: plan.message }, 'placement refused');
       return;
     }
+    patience.forget(id);
     view.promise(placement, plan.hostId);
     const placed = await this.#decide(placement, seq, { type: 'PlaceContainer', hostId: plan.hostId, epoch: term.epoch, verdicts: plan.verdicts }).catch((error: unknown) => {
       view.release(placement.id);
@@ -62,12 +69,12 @@ export class Placer {
     await this.#assign(placed);
   }
 
-  async #assign({ id, name, spec, hostId }: Extract<Placement, { status: 'placed' }>): Promise<void> {
+  async #assign({ id, name, spec, hostId, predecessor, start }: Extract<Placement, { status: 'placed' }>): Promise<void> {
     const { log, clock, logger } = this.#deps;
     const nowMs = clock.now();
     const assigned = await execute({
       log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
-      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec }, nowMs),
+      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }) }, nowMs),
     });
     if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
   }

@@ -5,7 +5,9 @@ import { systemClock, type Logger } from '@pouch/process';
 import type { SchedulerConfig } from './config.ts';
 import { Janitor } from './janitor.ts';
 import { Liveness } from './liveness.ts';
+import { Patience } from './patience.ts';
 import { Placer } from './placer.ts';
+import { Replacer } from './replacer.ts';
 import { View } from './view.ts';
 
 const tickMs = 1_000;
@@ -29,9 +31,17 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
   const link = connectNats({ servers: config.natsUrl, name: 'scheduler', logger, clock });
   const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
   const view = new View();
-  const placer = new Placer({ view, log, clock, logger });
+  const claims = openClaims<NameClaim>({ link, logger, bucket: claimsBucket });
+  const patience = new Patience(clock);
+  const { strategy } = config;
+  const placer = new Placer({ view, strategy, patience, log, clock, logger });
+  const replacer = new Replacer({ view, claims, strategy, patience, log, clock, logger });
+  const work = (during: Term): void => {
+    placer.work(during);
+    replacer.work(during);
+  };
   const liveness = new Liveness({ hosts: () => view.hosts(), connected: () => link.connected, log, clock, logger });
-  const janitor = new Janitor({ view, claims: openClaims<NameClaim>({ link, logger, bucket: claimsBucket }), log, retention: config.retention, clock, logger });
+  const janitor = new Janitor({ view, claims, log, retention: config.retention, clock, logger });
   let term: (Term & { readonly sinceMs: number }) | null = null;
   let ticks = 0;
 
@@ -41,12 +51,12 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     onMessages: (messages: readonly Recorded[]) => {
       for (const message of messages) view.apply(message);
       if (term === null || !subscription.caughtUp) return;
-      placer.work(term);
+      work(term);
       for (const message of messages) {
         janitor.release(message).catch((error: unknown) => logger.warn({ err: error, subject: message.subject }, 'name not released now; the sweep will'));
       }
     },
-    onCaughtUp: () => term !== null && placer.work(term),
+    onCaughtUp: () => term !== null && work(term),
     onFailed,
   });
 
@@ -55,14 +65,15 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     onAcquired: (acquired) => {
       term = { ...acquired, sinceMs: clock.now() };
       ticks = 0;
-      if (subscription.caughtUp) placer.work(term);
+      if (subscription.caughtUp) work(term);
     },
     onLost: () => (term = null),
   });
 
   const tick = async (): Promise<void> => {
     if (term === null || !subscription.caughtUp) return;
-    placer.work(term);
+    patience.keepOnly(view.open());
+    work(term);
     await liveness.check(term);
     if (ticks++ % sweepEveryTicks === 0 && term !== null && (await janitor.sweep(term))) ticks = 0;
   };
@@ -75,7 +86,7 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     } });
     connection.subscribe(schedulerStatusSubject, { callback: (error, message) => {
       if (error !== null || term === null) return;
-      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status() } satisfies SchedulerStatus));
+      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status(), waiting: patience.told() } satisfies SchedulerStatus));
     } });
   }, (error: unknown) => logger.debug({ err: error }, 'closed before NATS was reached'));
 

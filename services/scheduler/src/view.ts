@@ -1,7 +1,8 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody and decides nothing.
-import type { AggregateKind, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Kernel, Placement, Reserved } from '@pouch/domain';
-import { placementSubject, type Recorded } from '@pouch/contracts';
+import type { AggregateKind, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Image, Kernel, Placement } from '@pouch/domain';
+import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
+import { Books, holdOf } from './books.ts';
 
 /** A request that has no host yet, with the sequence of its message: the guess for the next append. */
 export interface Waiting {
@@ -23,26 +24,15 @@ export interface Gone {
   readonly atMs: number;
 }
 
-interface Promised {
-  readonly hostId: HostId;
-  readonly name: string;
-  readonly ended: boolean;
-  readonly cpuNanos: number;
-  readonly memoryBytes: number;
-  readonly ports: readonly string[];
-}
-
-interface HostBooks {
-  cpuNanos: number;
-  memoryBytes: number;
-  containers: number;
-  readonly ports: Map<string, number>;
+/** A container with the sequence of its message: the guess for the next append. */
+export interface Known {
+  readonly container: Container;
+  readonly seq: number;
 }
 
 export class View {
   readonly #hosts = new Map<HostId, Host>();
-  readonly #books = new Map<HostId, HostBooks>();
-  readonly #promises = new Map<string, Promised>();
+  readonly #books = new Books();
   readonly #waiting = new Map<string, Waiting>();
   /** Placed, but the host's own subject does not tell of it yet. */
   readonly #unassigned = new Map<string, Extract<Placement, { status: 'placed' }>>();
@@ -50,6 +40,12 @@ export class View {
   /** Names of containers between a host's no and what their placement says to it. */
   readonly #replacing = new Map<string, string>();
   readonly #gone = new Map<string, Gone>();
+  /** Containers that may get a successor elsewhere, by host and id; kept apart, for they are few. */
+  readonly #movable = new Map<HostId, Map<string, Known>>();
+  /** Replaced ones whose successor does not stand in the log yet. */
+  readonly #successions = new Map<string, Known>();
+  /** Replaced containers that are on their host still, by host. */
+  readonly #leaving = new Map<HostId, Set<string>>();
   /** Guest kernels of the catalogue, by name. */
   readonly #kernels = new Map<string, Kernel>();
 
@@ -64,17 +60,20 @@ export class View {
         this.#applyPlacement(subject, seq, snapshot as Placement);
         break;
       case 'container':
-        this.#applyContainer(subject, snapshot as Container);
+        this.#applyContainer(subject, seq, snapshot as Container);
         break;
       case 'exec':
         // One that nobody has started since it was created goes as well: else those of clients that went away stay for ever.
         if ((snapshot as { status: string }).status === 'running') this.#gone.delete(subject);
         else this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         break;
-      case 'image':
-        if ((snapshot as { state: string }).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+      case 'image': {
+        const { hostId, key, name, state, record } = snapshot as Image;
+        this.#books.holdImage(hostId, key, state === 'removed' ? null : { id: record.id, name });
+        if (state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         else this.#gone.delete(subject);
         break;
+      }
       case 'kernel': {
         const kernel = snapshot as Kernel;
         if (kernel.state === 'present') {
@@ -101,7 +100,7 @@ export class View {
       case 'placed':
         this.#waiting.delete(placement.id);
         this.#unassigned.set(placement.id, placement);
-        this.promise(placement, placement.hostId);
+        if (this.#books.promised(placement.id)?.hostId !== placement.hostId) this.promise(placement, placement.hostId);
         break;
       case 'refused':
         this.#waiting.delete(placement.id);
@@ -111,10 +110,11 @@ export class View {
     }
   }
 
-  #applyContainer(subject: string, container: Container): void {
+  #applyContainer(subject: string, seq: number, container: Container): void {
     if (this.#unassigned.get(container.id)?.hostId === container.hostId) this.#unassigned.delete(container.id);
-    if (container.status !== 'removed') return this.promise(container, container.hostId, container.status === 'exited');
-    if (this.#promises.get(container.id)?.hostId === container.hostId) this.release(container.id);
+    this.#keepMovable({ container, seq });
+    if (container.status !== 'removed') return this.#books.promise(container, container.hostId, holdOf(container));
+    if (this.#books.promised(container.id)?.hostId === container.hostId) this.release(container.id);
     const { reason, removedAtMs } = container;
     if (reason.kind === 'rejected') {
       // It is placed again: its placement lives on.
@@ -128,43 +128,30 @@ export class View {
     this.#gone.set(subject, { subject, atMs: removedAtMs });
   }
 
+  #keepMovable(known: Known): void {
+    const { container } = known;
+    const { id, hostId, status, replaced, spec } = container;
+    if (replaced !== undefined && !replaced.requested) this.#successions.set(id, known);
+    else this.#successions.delete(id);
+    if (spec.placement?.rescheduleOnHostLoss !== true) return;
+    let ofHost = this.#movable.get(hostId);
+    if (ofHost === undefined) this.#movable.set(hostId, (ofHost = new Map()));
+    let leaving = this.#leaving.get(hostId);
+    if (leaving === undefined) this.#leaving.set(hostId, (leaving = new Set()));
+    if (replaced !== undefined && status !== 'removed') leaving.add(id);
+    else leaving.delete(id);
+    if (status === 'removed' || replaced !== undefined) ofHost.delete(id);
+    else ofHost.set(id, known);
+  }
+
   /** Counts a container against a host at once, before the log has told of it. Doing it again changes nothing. */
-  promise({ id, name, spec }: Pick<Container | Placement, 'id' | 'name' | 'spec'>, hostId: HostId, ended = false): void {
-    const present = this.#promises.get(id);
-    if (present?.hostId === hostId && present.name === name && present.ended === ended) return;
-    this.release(id);
-    const promised: Promised = {
-      hostId,
-      name,
-      ended,
-      cpuNanos: spec.resources.nanoCpus ?? 0,
-      memoryBytes: spec.resources.memoryBytes ?? 0,
-      // As in Docker: a container that has ended gives way to another on its ports, and asks its host for them when it starts again.
-      ports: ended ? [] : spec.ports.filter((port) => port.hostPort !== null).map((port) => `${port.hostPort}/${port.protocol}`),
-    };
-    this.#promises.set(id, promised);
-    this.#count(promised, 1);
+  promise(placement: Pick<Placement, 'id' | 'name' | 'spec' | 'start'>, hostId: HostId): void {
+    this.#books.promise(placement, hostId, placement.start === true ? 'firm' : 'loose');
   }
 
   /** Takes a container's promise back: it is gone, or its host said no. */
   release(containerId: string): void {
-    const promised = this.#promises.get(containerId);
-    if (promised === undefined) return;
-    this.#promises.delete(containerId);
-    this.#count(promised, -1);
-  }
-
-  #count({ hostId, cpuNanos, memoryBytes, ports }: Promised, sign: 1 | -1): void {
-    let books = this.#books.get(hostId);
-    if (books === undefined) this.#books.set(hostId, (books = { cpuNanos: 0, memoryBytes: 0, containers: 0, ports: new Map() }));
-    books.cpuNanos += sign * cpuNanos;
-    books.memoryBytes += sign * memoryBytes;
-    books.containers += sign;
-    for (const port of ports) {
-      const users = (books.ports.get(port) ?? 0) + sign;
-      if (users > 0) books.ports.set(port, users);
-      else books.ports.delete(port);
-    }
+    this.#books.release(containerId);
   }
 
   hosts(): readonly Host[] {
@@ -172,7 +159,7 @@ export class View {
   }
 
   candidates(): Candidate[] {
-    return this.hosts().filter((host) => host.state !== 'removed').map((host) => ({ host, reserved: this.#reserved(host.id) }));
+    return this.hosts().filter((host) => host.state !== 'removed').map((host) => ({ host, ...this.#books.of(host.id) }));
   }
 
   /** What the catalogue knows of a guest kernel; any host can fetch it. */
@@ -182,11 +169,29 @@ export class View {
     return { profilesOn: (hostId) => kernel.probes.find((probe) => probe.hostId === hostId && probe.digest === kernel.record.digest)?.profiles ?? [] };
   };
 
-  #reserved(hostId: HostId): Reserved {
-    const books = this.#books.get(hostId);
-    if (books === undefined) return { cpuNanos: 0, memoryBytes: 0, containers: 0, ports: new Set() };
-    const { cpuNanos, memoryBytes, containers, ports } = books;
-    return { cpuNanos, memoryBytes, containers, ports: new Set(ports.keys()) };
+  /** Containers of a host that may get a successor elsewhere. */
+  movable(hostId: HostId): readonly Known[] {
+    return [...(this.#movable.get(hostId)?.values() ?? [])];
+  }
+
+  /** Whether all replaced containers have gone from a host. */
+  haveLeft(hostId: HostId): boolean {
+    return (this.#leaving.get(hostId)?.size ?? 0) === 0;
+  }
+
+  /** Replaced containers whose successor is still to be asked for, also those that have gone from their host. */
+  successions(): readonly Known[] {
+    return [...this.#successions.values()];
+  }
+
+  /** Ids of all that may be waiting for a host: requests, and containers that may be moved. */
+  open(): ReadonlySet<string> {
+    return new Set([...this.#waiting.keys(), ...[...this.#movable.values()].flatMap((ofHost) => [...ofHost.keys()])]);
+  }
+
+  /** Ids of all containers that a host has or is promised. */
+  occupants(hostId: HostId): readonly string[] {
+    return this.#books.occupants(hostId);
   }
 
   /** Requests without a host, oldest first. */
@@ -210,12 +215,18 @@ export class View {
 
   /** The name that a container has, or has asked for; null when there is no such container. */
   nameOf(containerId: string): string | null {
-    return this.#promises.get(containerId)?.name ?? this.#waiting.get(containerId)?.placement.name ?? this.#replacing.get(containerId) ?? null;
+    return this.#books.promised(containerId)?.name ?? this.#waiting.get(containerId)?.placement.name ?? this.#replacing.get(containerId) ?? null;
+  }
+
+  /** Whether a container has this name, or had it until another one took its place and is about to take its name. */
+  holdsName(containerId: string, name: string): boolean {
+    return this.nameOf(containerId) === name || this.#successions.get(containerId)?.container.replaced?.name === name;
   }
 
   /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`. */
   forgettable(beforeMs: number, keepAtMost: number): readonly Gone[] {
-    const oldestFirst = [...this.#gone.values()].toSorted((a, b) => a.atMs - b.atMs);
+    const pending = new Set([...this.#successions.values()].flatMap(({ container }) => [placementSubject(container.id), containerSubject(container.hostId, container.id)] as string[]));
+    const oldestFirst = [...this.#gone.values()].filter(({ subject }) => !pending.has(subject)).toSorted((a, b) => a.atMs - b.atMs);
     const excess = oldestFirst.length - keepAtMost;
     return oldestFirst.filter((gone, index) => gone.atMs < beforeMs || index < excess);
   }

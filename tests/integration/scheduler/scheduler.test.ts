@@ -23,7 +23,7 @@ const schedulers: Scheduler[] = [];
 
 function schedulerOn(url: string, name: string): Scheduler {
   const scheduler = startScheduler({
-    config: { natsUrl: url, name, retention: { maxAgeMs: 86_400_000, maxCount: 1_000 }, logLevel: 'silent' }, logger,
+    config: { natsUrl: url, name, retention: { maxAgeMs: 86_400_000, maxCount: 1_000 }, strategy: 'spread', logLevel: 'silent' }, logger,
     onFailed: (error) => { throw error; },
   });
   schedulers.push(scheduler);
@@ -116,10 +116,12 @@ test('the host ports of a container that has ended are another one\'s to have, a
   const first = await ask({ ports });
   await until('assigned', () => containerOf(first));
   await report(first, { type: 'ReportCreated' });
-  const refused = await ask({ ports });
-  assert.match((await until('refused', async () => { const now = await placementOf(refused); return now?.status === 'refused' ? now : null; })).message, /host port 8080\/tcp is taken/);
+  const beside = await ask({ ports });
+  await until('assigned beside one that was only created', () => containerOf(beside));
   await report(first, { type: 'RequestAction', commandId: 'start-1', action: { kind: 'start' } });
   await report(first, { type: 'ReportStarted', byPolicy: false, run: { startId: 'start-1', startedAtMs: 1, pid: 2, network: noNetwork } });
+  const refused = await ask({ ports });
+  assert.match((await until('refused', async () => { const now = await placementOf(refused); return now?.status === 'refused' ? now : null; })).message, /host port 8080\/tcp is taken/);
   await report(first, { type: 'ReportExit', hostShutdown: false, exit: { startId: 'start-1', startedAtMs: 1, finishedAtMs: 2, exitCode: 0, oomKilled: false, error: null } });
   const second = await ask({ ports });
   await until('assigned', () => containerOf(second));

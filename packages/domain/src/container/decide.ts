@@ -4,12 +4,17 @@ import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
 import { restartsUpTo, stopsByHand } from './evolve.ts';
 import { nextRestart } from './restart-policy.ts';
-import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Request, type Run } from './state.ts';
+import { decideReplace } from './replace.ts';
+import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Replacement, type Request, type Run } from './state.ts';
 import type { ContainerSpec } from './spec.ts';
 
 export type ContainerCommand =
   /** Scheduler: the first message on the host's subject. */
-  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec }
+  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean }
+  /** Scheduler: its host is lost or drained, and `successorId` is to take its place. */
+  | { readonly type: 'ReplaceContainer'; readonly successorId: ContainerId; readonly why: Replacement['why'] }
+  /** Scheduler: the successor stands in the log. */
+  | { readonly type: 'ReportSuccessorRequested' }
   /** Api: something that a person wants. */
   | { readonly type: 'RequestAction'; readonly commandId: string; readonly action: Action }
   | { readonly type: 'RenameContainer'; readonly name: string }
@@ -34,12 +39,16 @@ type ContainerDecision = Decision<ContainerEvent>;
 export function decideContainer(state: Container | null, command: ContainerCommand, nowMs: number): ContainerDecision {
   if (command.type === 'AssignContainer') {
     if (state !== null) return refuse('already-exists', `container ${command.id} is on host ${state.hostId} already`);
-    const { id, hostId, name, spec } = command;
-    return accept({ type: 'ContainerAssigned', id, hostId, name, spec, atMs: nowMs });
+    const { id, hostId, name, spec, predecessor, start } = command;
+    return accept({ type: 'ContainerAssigned', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === true ? { startId: `start:${id}` } : {}), atMs: nowMs });
   }
   if (state === null) return refuse('not-found', 'no such container');
+  // Also of one that has gone from its host meanwhile.
+  if (command.type === 'ReportSuccessorRequested') return state.replaced === undefined || state.replaced.requested ? accept() : accept({ type: 'ContainerSuccessorRequested', atMs: nowMs });
   if (state.status === 'removed') return refuse('removed', `container ${state.name} has been removed`);
   switch (command.type) {
+    case 'ReplaceContainer':
+      return decideReplace(state, command, nowMs);
     case 'RequestAction':
       return decideRequest(state, command.commandId, command.action, nowMs);
     case 'RenameContainer':

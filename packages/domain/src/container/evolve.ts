@@ -1,13 +1,16 @@
 // How events change a container. Never refuses: an event has happened. An event of a type that is not known yet changes nothing.
 import type { Action, Container, ContainerEvent, Exit, Failure, Request } from './state.ts';
+import { evolveReplaced } from './replace.ts';
 import { maxRememberedFailures } from './state.ts';
 
 /** The state after `event`. Unknown event types, written by a newer version, leave the state as it is. */
 export function evolveContainer(state: Container | null, event: ContainerEvent): Container | null {
   if (event.type === 'ContainerAssigned') {
-    const { id, hostId, name, spec, atMs } = event;
+    const { id, hostId, name, spec, predecessor, startId, atMs } = event;
+    const requests: Request[] = startId === undefined ? [] : [{ commandId: startId, atMs, action: { kind: 'start' } }];
     return {
-      status: 'assigned', id, hostId, name, spec, createdAtMs: atMs, requests: [], failures: [], restartCount: 0, backoffStep: 0, manuallyStopped: false,
+      status: 'assigned', id, hostId, name, spec, createdAtMs: atMs, requests, failures: [], restartCount: 0, backoffStep: 0, manuallyStopped: false,
+      ...(predecessor === undefined ? {} : { predecessor }),
     };
   }
   return state === null ? null : evolveKnown(state, event);
@@ -64,6 +67,10 @@ function evolveKnown(state: Container, event: Exclude<ContainerEvent, { type: 'C
     }
     case 'ContainerRenamed':
       return { ...state, name: event.newName };
+    case 'ContainerReplaced':
+      return evolveReplaced(state, event);
+    case 'ContainerSuccessorRequested':
+      return state.replaced === undefined ? state : { ...state, replaced: { ...state.replaced, requested: true } };
     case 'ContainerRemoved':
       return removed(state, event.atMs, { kind: 'removed' });
     default:
@@ -76,11 +83,14 @@ export function restartsUpTo(state: Container): number {
   return state.status === 'restarting' ? state.restartCount + 1 : state.restartCount;
 }
 
-type CommonOf = Pick<Container, 'id' | 'hostId' | 'name' | 'spec' | 'createdAtMs' | 'requests' | 'failures' | 'restartCount' | 'backoffStep' | 'manuallyStopped'>;
+type CommonOf = Pick<Container, 'id' | 'hostId' | 'name' | 'spec' | 'createdAtMs' | 'requests' | 'failures' | 'restartCount' | 'backoffStep' | 'manuallyStopped' | 'predecessor' | 'replaced'>;
 
 function common(state: Container): CommonOf {
-  const { id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped } = state;
-  return { id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped };
+  const { id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped, predecessor, replaced } = state;
+  return {
+    id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped,
+    ...(predecessor === undefined ? {} : { predecessor }), ...(replaced === undefined ? {} : { replaced }),
+  };
 }
 
 function without(state: Container, done: (request: Request) => boolean): Container {

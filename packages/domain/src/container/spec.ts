@@ -1,6 +1,7 @@
 // What a container is asked to be: complete, normalised and unchanging. Image defaults are already merged in, names already resolved.
 // Docker's JSON is translated to this at the API and back for inspect; nothing below the API knows Docker's field names.
 import type { ContainerId, ImageId } from '../ids.ts';
+import type { PlacementRules } from '../placement/rules.ts';
 
 export interface ContainerSpec {
   readonly image: ImagePin;
@@ -51,6 +52,10 @@ export interface ContainerSpec {
   readonly autoRemove: boolean;
   readonly log: LogSettings;
   readonly annotations: Readonly<Record<string, string>>;
+  /** What the image is for; absent: not said (by an earlier version). */
+  readonly platform?: { readonly os: string; readonly architecture: string };
+  /** Absent: it says nothing of where it may run. */
+  readonly placement?: PlacementRules;
 }
 
 /** The very image that a container was made from, whatever its name points to later. */
@@ -109,6 +114,8 @@ export type Mount =
 /** Null everywhere: not limited. */
 export interface Resources {
   readonly memoryBytes: number | null;
+  /** What it is promised of its host's memory, and keeps under pressure; absent: nothing. */
+  readonly memoryReservationBytes?: number;
   /** Memory and swap together; -1: unlimited swap. */
   readonly memorySwapBytes: number | null;
   readonly nanoCpus: number | null;

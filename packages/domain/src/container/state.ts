@@ -60,6 +60,17 @@ export interface Exit {
   readonly error: string | null;
 }
 
+/** A container whose place another one has taken: its host was lost or drained. It is to go from its host, and nothing more is done with it. */
+export interface Replacement {
+  readonly successorId: ContainerId;
+  /** The name that it had, and that its successor has. */
+  readonly name: string;
+  readonly why: 'host-lost' | 'host-drained';
+  readonly atMs: number;
+  /** The successor stands in the log: it need not be asked for again. */
+  readonly requested: boolean;
+}
+
 interface Common {
   readonly id: ContainerId;
   readonly hostId: HostId;
@@ -73,6 +84,9 @@ interface Common {
   readonly restartCount: number;
   readonly backoffStep: number;
   readonly manuallyStopped: boolean;
+  /** Whose place it has taken. */
+  readonly predecessor?: ContainerId;
+  readonly replaced?: Replacement;
 }
 
 export type Container = Common &
@@ -93,7 +107,8 @@ export type RemovalReason =
   | { readonly kind: 'rejected'; readonly code: string; readonly message: string };
 
 export type ContainerEvent =
-  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly atMs: number }
+  /** `startId`: it is to be started under this id once it is made. */
+  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly startId?: string; readonly atMs: number }
   | { readonly type: 'ContainerCreated'; readonly atMs: number }
   | { readonly type: 'ContainerCreateFailed'; readonly code: string; readonly message: string; readonly atMs: number }
   | { readonly type: 'ContainerRejected'; readonly code: string; readonly message: string; readonly atMs: number }
@@ -109,6 +124,9 @@ export type ContainerEvent =
   | { readonly type: 'ContainerPaused'; readonly commandId: string | null; readonly atMs: number }
   | { readonly type: 'ContainerUnpaused'; readonly commandId: string | null; readonly atMs: number }
   | { readonly type: 'ContainerRenamed'; readonly oldName: string; readonly newName: string; readonly atMs: number }
+  /** Another one takes its place and its name. `requests`: what is asked of it now, instead of all that was. */
+  | { readonly type: 'ContainerReplaced'; readonly successorId: ContainerId; readonly newName: string; readonly why: Replacement['why']; readonly requests: readonly Request[]; readonly atMs: number }
+  | { readonly type: 'ContainerSuccessorRequested'; readonly atMs: number }
   | { readonly type: 'ContainerRemoved'; readonly atMs: number };
 
 export type ContainerStatus = Container['status'];

@@ -10,7 +10,7 @@ export const maxPlacementAttempts = 8;
 export interface Verdict {
   readonly hostId: HostId;
   readonly filter: string | null;
-  /** One sentence that a person can act on; empty when it could take it. */
+  /** One sentence that a person can act on; of a host that could take it, what its rank rests on. */
   readonly reason: string;
   readonly score: number | null;
 }
@@ -20,6 +20,10 @@ interface Common {
   readonly name: string;
   readonly spec: ContainerSpec;
   readonly requestedAtMs: number;
+  /** Whose place it takes: it waits for a host rather than be refused. */
+  readonly predecessor?: ContainerId;
+  /** It is started as soon as it is made, without being asked. */
+  readonly start?: boolean;
   /** Hosts that were chosen and said no, with their reasons. */
   readonly rejections: readonly Verdict[];
 }
@@ -32,14 +36,14 @@ export type Placement = Common &
   );
 
 export type PlacementEvent =
-  | { readonly type: 'PlacementRequested'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly atMs: number }
+  | { readonly type: 'PlacementRequested'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly atMs: number }
   | { readonly type: 'ContainerPlaced'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly atMs: number }
   /** The chosen host said no; it is to be placed again. */
   | { readonly type: 'PlacementRejected'; readonly hostId: HostId; readonly code: string; readonly message: string; readonly atMs: number }
   | { readonly type: 'PlacementRefused'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[]; readonly atMs: number };
 
 export type PlacementCommand =
-  | { readonly type: 'RequestPlacement'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec }
+  | { readonly type: 'RequestPlacement'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean }
   /** `epoch`: revision of the scheduler's lease. */
   | { readonly type: 'PlaceContainer'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[] }
   | { readonly type: 'ReportRejection'; readonly hostId: HostId; readonly code: string; readonly message: string }
@@ -48,7 +52,8 @@ export type PlacementCommand =
 export function decidePlacement(state: Placement | null, command: PlacementCommand, nowMs: number): Decision<PlacementEvent> {
   if (command.type === 'RequestPlacement') {
     if (state !== null) return refuse('already-exists', `container ${command.id} has been asked for already`);
-    return accept({ type: 'PlacementRequested', id: command.id, name: command.name, spec: command.spec, atMs: nowMs });
+    const { id, name, spec, predecessor, start } = command;
+    return accept({ type: 'PlacementRequested', id, name, spec, ...origin({ predecessor, start }), atMs: nowMs });
   }
   if (state === null) return refuse('not-found', 'no such placement');
   switch (command.type) {
@@ -68,11 +73,11 @@ export function decidePlacement(state: Placement | null, command: PlacementComma
 
 export function evolvePlacement(state: Placement | null, event: PlacementEvent): Placement | null {
   if (event.type === 'PlacementRequested') {
-    return { status: 'requested', id: event.id, name: event.name, spec: event.spec, requestedAtMs: event.atMs, rejections: [] };
+    return { status: 'requested', id: event.id, name: event.name, spec: event.spec, requestedAtMs: event.atMs, rejections: [], ...origin(event) };
   }
   if (state === null) return null;
   const { id, name, spec, requestedAtMs, rejections } = state;
-  const common = { id, name, spec, requestedAtMs, rejections };
+  const common = { id, name, spec, requestedAtMs, rejections, ...origin(state) };
   switch (event.type) {
     case 'ContainerPlaced':
       return { ...common, status: 'placed', hostId: event.hostId, epoch: event.epoch, verdicts: event.verdicts, atMs: event.atMs };
@@ -85,4 +90,8 @@ export function evolvePlacement(state: Placement | null, event: PlacementEvent):
     default:
       return state;
   }
+}
+
+function origin({ predecessor, start }: { readonly predecessor?: ContainerId | undefined; readonly start?: boolean | undefined }): Pick<Common, 'predecessor' | 'start'> {
+  return { ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }) };
 }

@@ -1,6 +1,6 @@
 // Makes a container be there: image, snapshot, generated files and containerd's record with its spec. It starts nothing.
 import { isContainerdError } from '@pouch/containerd';
-import { explainFit, explainMachineMisfit, isMachine, type Container } from '@pouch/domain';
+import { explainMachineMisfit, isMachine, type Container } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
 import type { Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing } from './failures.ts';
@@ -34,8 +34,9 @@ export async function create(rooms: Rooms, container: Container): Promise<void> 
 }
 
 /** The scheduler asked the same before; the host is the one that knows. */
-function explainMisfit({ config, capacity }: Rooms, { spec }: Container): { code: string; message: string } | null {
-  const misfit = explainFit(spec, capacity);
+function explainMisfit({ config, admission }: Rooms, container: Container): { code: string; message: string } | null {
+  const { spec } = container;
+  const misfit = admission.admit(container);
   if (misfit !== null) return { code: 'no-fit', message: misfit };
   if (config.runtimes.some(({ name }) => name === spec.runtime)) return null;
   return { code: 'unknown-runtime', message: `it has no runtime ${JSON.stringify(spec.runtime)}; it has ${config.runtimes.map(({ name }) => name).join(', ')}` };

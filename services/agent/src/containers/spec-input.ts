@@ -55,8 +55,8 @@ function seccompOf({ runtime, seccomp, privileged }: ContainerSpec): 'default' |
 }
 
 function resourcesOf({ resources }: ContainerSpec): NonNullable<SpecInput['resources']> {
-  const { memoryBytes, memorySwapBytes, nanoCpus, cpuShares, cpusetCpus, pidsLimit, ulimits, oomScoreAdj, shmSizeBytes } = resources;
-  return { memoryBytes, memorySwapBytes, nanoCpus, cpuShares, cpusetCpus, pidsLimit, ulimits, oomScoreAdj, shmSizeBytes };
+  const { memoryBytes, memoryReservationBytes, memorySwapBytes, nanoCpus, cpuShares, cpusetCpus, pidsLimit, ulimits, oomScoreAdj, shmSizeBytes } = resources;
+  return { memoryBytes, memorySwapBytes, nanoCpus, cpuShares, cpusetCpus, pidsLimit, ulimits, oomScoreAdj, shmSizeBytes, ...(memoryReservationBytes === undefined ? {} : { memoryReservationBytes }) };
 }
 
 function mountInput(mount: Mount): MountInput {

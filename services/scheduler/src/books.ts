@@ -1,0 +1,110 @@
+// What is promised on each host, and what stands there: kept up to date promise by promise, so that choosing never adds anything up.
+// Knows no message of the log; the view tells it.
+import { groupOf, portKeyOnHost, reservationOf, type Amounts, type Container, type ContainerSpec, type HeldImage, type HostContents, type HostId, type Occupant, type PortHold, type Reserved } from '@pouch/domain';
+
+/** How a container holds its published ports: `firm` while it runs or is to, `loose` before it was ever started, `none` once it has ended. */
+export type Hold = 'firm' | 'loose' | 'none';
+
+interface Promised extends Occupant {
+  readonly hostId: HostId;
+  readonly hold: Hold;
+  readonly amounts: Amounts;
+  readonly group: string;
+  readonly ports: readonly { readonly key: string; readonly hold: PortHold }[];
+}
+
+/** One host's page. Handed out as `Reserved`: those who choose only read. */
+class Page implements Reserved {
+  cpuNanos = 0;
+  memoryBytes = 0;
+  pids = 0;
+  readonly ports = new Map<string, readonly PortHold[]>();
+  readonly groups = new Map<string, number>();
+  readonly occupants = new Map<string, Promised>();
+  readonly held = new Map<string, HeldImage>();
+
+  get containers(): number {
+    return this.occupants.size;
+  }
+
+  count({ amounts, group, ports }: Promised, sign: 1 | -1): void {
+    this.cpuNanos += sign * amounts.cpuNanos;
+    this.memoryBytes += sign * amounts.memoryBytes;
+    this.pids += sign * amounts.pids;
+    const alike = (this.groups.get(group) ?? 0) + sign;
+    if (alike > 0) this.groups.set(group, alike);
+    else this.groups.delete(group);
+    for (const { key, hold } of ports) {
+      const holds = this.ports.get(key) ?? [];
+      const now = sign === 1 ? [...holds, hold] : holds.filter((one) => one !== hold);
+      if (now.length > 0) this.ports.set(key, now);
+      else this.ports.delete(key);
+    }
+  }
+}
+
+/** A host's page as the scheduling rules read it. */
+export interface HostBooks {
+  readonly reserved: Reserved;
+  readonly contents: HostContents;
+}
+
+export class Books {
+  readonly #pages = new Map<HostId, Page>();
+  readonly #promises = new Map<string, Promised>();
+
+  of(hostId: HostId): HostBooks {
+    const page = this.#page(hostId);
+    return { reserved: page, contents: { containers: () => page.occupants.values(), images: () => page.held.values() } };
+  }
+
+  /** Ids of the containers that are promised to a host. */
+  occupants(hostId: HostId): readonly string[] {
+    return [...this.#page(hostId).occupants.keys()];
+  }
+
+  promised(containerId: string): { readonly hostId: HostId; readonly name: string } | undefined {
+    return this.#promises.get(containerId);
+  }
+
+  /** Counts a container against a host. Doing it again changes nothing. */
+  promise({ id, name, spec }: { readonly id: string; readonly name: string; readonly spec: ContainerSpec }, hostId: HostId, hold: Hold): void {
+    const present = this.#promises.get(id);
+    if (present?.hostId === hostId && present.name === name && present.hold === hold) return;
+    this.release(id);
+    const ports = hold === 'none' ? [] : spec.ports.flatMap((port) => (port.hostPort === null ? [] : [{ key: portKeyOnHost(port), hold: { hostIp: port.hostIp, firm: hold === 'firm' } }]));
+    const promised: Promised = { id, name, labels: spec.labels, hostId, hold, amounts: reservationOf(spec), group: groupOf(spec), ports };
+    const page = this.#page(hostId);
+    this.#promises.set(id, promised);
+    page.occupants.set(id, promised);
+    page.count(promised, 1);
+  }
+
+  /** Takes a container's promise back: it is gone, or its host said no. */
+  release(containerId: string): void {
+    const promised = this.#promises.get(containerId);
+    if (promised === undefined) return;
+    const page = this.#page(promised.hostId);
+    this.#promises.delete(containerId);
+    page.occupants.delete(containerId);
+    page.count(promised, -1);
+  }
+
+  holdImage(hostId: HostId, key: string, image: HeldImage | null): void {
+    const { held } = this.#page(hostId);
+    if (image === null) held.delete(key);
+    else held.set(key, image);
+  }
+
+  #page(hostId: HostId): Page {
+    let page = this.#pages.get(hostId);
+    if (page === undefined) this.#pages.set(hostId, (page = new Page()));
+    return page;
+  }
+}
+
+/** As in Docker: a container that was only created, or has ended, gives way to another on its ports, and asks its host for them when it starts. */
+export function holdOf({ status, requests }: Container): Hold {
+  if (status === 'running' || status === 'paused' || status === 'restarting' || requests.some(({ action }) => action.kind === 'start' || action.kind === 'restart')) return 'firm';
+  return status === 'exited' ? 'none' : 'loose';
+}
