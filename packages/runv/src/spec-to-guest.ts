@@ -86,6 +86,7 @@ export function configureRecords(spec: RuntimeSpec, { nowMs, seed, machineId }: 
     ...(spec.root?.readonly === true ? [record(configure.rootReadonly)] : []),
     ...(spec.hostname ? [record(configure.hostname, spec.hostname)] : []),
     ...(spec.domainname ? [record(configure.domainname, spec.domainname)] : []),
+    ...((linux.resources?.pids?.limit ?? 0) > 0 ? [record(configure.pids, u64(BigInt(linux.resources?.pids?.limit ?? 0)))] : []),
     ...Object.entries(linux.sysctl ?? {}).map(([name, value]) => record(configure.sysctl, counted(name), value)),
     ...guestDevices(spec).map(({ type, path, major = 0, minor = 0, fileMode = 0o666, uid = 0, gid = 0 }) => record(configure.device, Buffer.from([type === 'b' ? 0x62 : 0x63, 0, 0, 0]), u32(major, minor, fileMode & 0o7777, uid, gid), path)),
     ...(linux.maskedPaths ?? []).map((path) => record(configure.maskedPath, path)),

@@ -230,6 +230,20 @@ describe('pouch-init in a guest', { skip }, () => {
     assert.ok(guest.frames.some((one) => one.op === op.oom));
   });
 
+  test('a limit of processes holds for all of the container until it is lifted', async () => {
+    const forks = ['/bin/sh', '-c', 'for n in 1 2 3 4 5 6 7 8; do sleep 60 > /dev/null 2>&1 & done; echo all'];
+    guest.send(op.update, 0, record(2, u64(5n)));
+    await guest.answer(op.updated, 0);
+    guest.frames.length = 0;
+    const held = await guest.run(forks);
+    assert.match(held.stderr, /can't fork/);
+    assert.notEqual(held.status, 0);
+    guest.send(op.update, 0, record(2, u64(2n ** 64n - 1n)));
+    await guest.answer(op.updated, 0);
+    guest.frames.length = 0;
+    assert.equal((await guest.run(['/bin/sh', '-c', 'killall sleep; for n in 1 2 3 4 5 6 7 8; do sleep 60 > /dev/null 2>&1 & done; echo all; killall sleep'])).stdout, 'all\n');
+  });
+
   test('a memory limit within the machine holds for processes that run and for later ones', async () => {
     const id = guest.newId();
     await guest.start(id, program(['/bin/sh', '-c', 'read go; exec tail /dev/zero'], record(6)));

@@ -27,7 +27,7 @@ static int read_records(const unsigned char *payload, size_t length)
   while (record_count < RECORDS_MAX && (more = next_record(&reader, &records[record_count])) != 0) {
     if (more < 0) return -1;
     uint16_t tag = records[record_count].tag;
-    if (tag < VM_C_CLOCK || tag > VM_C_MACHINE_ID) return refuse(ENOTSUP, "CONFIGURE: unknown setting %u", tag);
+    if (tag < VM_C_CLOCK || tag > VM_C_PIDS) return refuse(ENOTSUP, "CONFIGURE: unknown setting %u", tag);
     record_count++;
   }
   return record_count < RECORDS_MAX ? 0 : refuse(E2BIG, "CONFIGURE: more than %u settings", RECORDS_MAX);
@@ -168,6 +168,12 @@ static int apply_machine_id(struct reader *reader)
   return lay_file("/etc/machine-id", text, 33, 0444);
 }
 
+static int apply_pids(struct reader *reader)
+{
+  unsigned char bytes[8];
+  return take_bytes(reader, bytes, sizeof bytes) < 0 ? -1 : limit_processes(get64(bytes));
+}
+
 static int apply_all(uint16_t tag, int (*apply)(struct reader *))
 {
   for (size_t i = 0; i < record_count; i++) {
@@ -220,7 +226,7 @@ int configure(const unsigned char *payload, size_t length)
 {
   static const struct { uint16_t tag; int (*apply)(struct reader *); } after_root[] = {
     { VM_C_HOSTNAME, apply_hostname }, { VM_C_DOMAINNAME, apply_domainname }, { VM_C_MOUNT, apply_mount }, { VM_C_FILE, apply_file },
-    { VM_C_SYSCTL, apply_sysctl }, { VM_C_LINK, apply_link }, { VM_C_ADDRESS, apply_address }, { VM_C_ROUTE, apply_route },
+    { VM_C_SYSCTL, apply_sysctl }, { VM_C_LINK, apply_link }, { VM_C_ADDRESS, apply_address }, { VM_C_ROUTE, apply_route }, { VM_C_PIDS, apply_pids },
   };
   static const struct { uint16_t tag; int (*apply)(struct reader *); } last[] = {
     { VM_C_DEVICE, apply_device }, { VM_C_MACHINE_ID, apply_machine_id }, { VM_C_MASKED_PATH, apply_masked }, { VM_C_READONLY_PATH, apply_protected },

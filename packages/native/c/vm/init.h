@@ -195,5 +195,6 @@ bool oom_killed(pid_t pid);                      // whether it has killed this p
 
 // init-limit.c
 int update_machine(const unsigned char *payload, size_t length);
-void join_group(void);                           // in a child: into the container's cgroup, if it has one
+int limit_processes(uint64_t count);              // ENOTSUP where the kernel has no such cgroups (before 4.3)
+void join_group(void);                           // in a child: into the container's cgroups, if it has any
 #endif

@@ -83,6 +83,7 @@ enum vm_configure {
   VM_C_READONLY_PATH = 14,
   VM_C_DEVICE = 15,    // u8 type ('c' or 'b'), u8 zero[3], u32 major, u32 minor, u32 mode, u32 uid, u32 gid, path
   VM_C_MACHINE_ID = 16, // 16 bytes
+  VM_C_PIDS = 17,      // u64 processes and threads that the container may have at once; ENOTSUP where the guest's kernel has no pids cgroups (before 4.3)
 };
 
 // SPAWN.
@@ -108,5 +109,8 @@ enum vm_stats {
   VM_T_LINK = 4,       // u64 rx bytes, rx packets, rx errors, rx dropped, tx ×4, name
   VM_T_BLOCK = 5,      // u64 read bytes, written bytes, reads, writes
 };
-enum vm_update { VM_U_MEMORY = 1 }; // u64 bytes: what the container's memory cgroup in the guest may use; ENOTSUP where it has none
+enum vm_update {
+  VM_U_MEMORY = 1,     // u64 bytes: what the container's memory cgroup in the guest may use; ENOTSUP where it has none
+  VM_U_PIDS = 2,       // as VM_C_PIDS; all ones: no limit
+};
 #endif

@@ -9,11 +9,14 @@ export const op = {
 /** Tags of CONFIGURE. */
 export const configure = {
   clock: 1, layer: 2, scratch: 3, rootReadonly: 4, hostname: 5, domainname: 6, mount: 7, file: 8, sysctl: 9, link: 10, address: 11, route: 12,
-  maskedPath: 13, readonlyPath: 14, device: 15, machineId: 16,
+  maskedPath: 13, readonlyPath: 14, device: 15, machineId: 16, pids: 17,
 } as const;
 
 /** Tags of SPAWN. */
 export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11 } as const;
+
+/** Tags of UPDATE. */
+export const updateTag = { memory: 1, pids: 2 } as const;
 
 export const headerBytes = 12;
 export const maxPayload: number = 1 << 20;
