@@ -81,7 +81,14 @@ export function explainMachineMisfit(spec: ContainerSpec): MachineMisfit | null 
   if (spec.privileged) return { field: 'HostConfig.Privileged', reason: `${own} with a kernel of its own: there is nothing of the host to be privileged on; CapAdd gives capabilities inside it` };
   if (spec.devices.length > 0) return { field: 'HostConfig.Devices', reason: `${own} and does not reach devices of the host` };
   if (spec.seccomp.profile === 'custom') return { field: 'HostConfig.SecurityOpt', reason: `${own} with a kernel of its own, to which no seccomp profile is applied; leave it out` };
-  const { memoryBytes } = spec.resources;
+  for (const mount of spec.mounts) {
+    if (mount.type !== 'bind') continue;
+    const field = mount.declaredAs === 'binds' ? 'HostConfig.Binds' : 'HostConfig.Mounts';
+    if (mount.propagation !== 'rprivate') return { field, reason: `${own} with mounts of its own, so that ${mount.target} cannot have the propagation ${mount.propagation}; rprivate is possible` };
+    if (!mount.recursive) return { field, reason: `${own}, which sees ${mount.source} with everything mounted below it: a bind mount that is not recursive is not possible` };
+  }
+  const { memoryBytes, memorySwapBytes } = spec.resources;
+  if (memorySwapBytes !== null && memorySwapBytes !== memoryBytes) return { field: 'HostConfig.MemorySwap', reason: `${own}, whose kernel has no swap: as much as HostConfig.Memory is possible, or nothing` };
   if (memoryBytes !== null && memoryBytes < minMachineMemoryBytes) return { field: 'HostConfig.Memory', reason: `${own}, whose kernel needs at least ${minMachineMemoryBytes / 2 ** 20} MiB` };
   return null;
 }

@@ -23,8 +23,7 @@ export function specInput({ spec }: Container, around: Surroundings): SpecInput 
     user, hostname, domainname, tty, readonlyRootfs, capAdd, capDrop, privileged, noNewPrivileges, devices, hostDevices, sysctls, annotations,
     resources: resourcesOf(spec), mounts: spec.mounts.map(mountInput), generatedFiles, namespaces: { network }, cgroupsPath,
     ...(seccomp === undefined ? {} : { seccomp }),
-    // A machine's own init passes signals on and reaps processes.
-    ...(spec.init && !isMachine(spec) ? { initPath } : {}),
+    ...(spec.init ? { initPath } : {}), // in a machine, too: there its first process is PID 1 of a namespace, as anywhere
   };
 }
 
