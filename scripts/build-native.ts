@@ -14,5 +14,3 @@ export async function buildNative(): Promise<void> {
     throw new Error(`packages/native could not be built (it needs make, and musl-tools or gcc with a static libc): ${words.trim() || String(cause)}`, { cause });
   }
 }
-
-if (import.meta.main) await buildNative();

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { glob } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { buildNative } from './build-native.ts';
+import { build } from './build.ts';
 import { endOrphanedClusters } from './cluster/orphans.ts';
 import { repositoryDir } from './config.ts';
 import { provideMachines } from './machines.ts';
@@ -38,7 +38,7 @@ async function setUp(): Promise<void> {
   } else {
     say('not root: no packages are installed, and the tests that need root are skipped');
   }
-  await buildNative();
+  await build();
   await provideNatsServer(say);
   // As above: tests of virtual machines skip themselves without.
   if (process.getuid?.() === 0) await provideMachines(say);

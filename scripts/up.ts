@@ -1,5 +1,5 @@
 // `npm run up`: installs, builds and starts what is missing, and says how to go on. Idempotent; quick when all is in place.
-import { buildNative } from './build-native.ts';
+import { build } from './build.ts';
 import { ensureBusybox } from './busybox-image.ts';
 import { startCluster } from './cluster/cluster.ts';
 import { OptionError, optionsHelp, parseClusterArguments, resolveCluster } from './cluster/options.ts';
@@ -17,7 +17,7 @@ async function up(args: readonly string[]): Promise<void> {
   resolveCluster(options); // a bad option is told before anything is installed
   if (process.getuid?.() !== 0) throw new OptionError('`npm run up` starts containers and installs packages: run it as root');
   await installMissing(clusterNeeds, say);
-  await buildNative();
+  await build();
   await provideNatsServer(say);
   await provideMachines(say);
   const config = await startCluster(options, say);

@@ -60,7 +60,7 @@ function monitorLines(request: CreateRequest, plan: MachinePlan, template: Templ
 
 /** In the background, for the next one. Whoever started us must not wait for it: it has none of our descriptors. */
 function makeTemplateLater(request: CreateRequest, plan: MachinePlan): void {
-  const main = join(import.meta.dirname, 'main.ts');
+  const main = process.argv[1] ?? '';
   const machine = { ...plan.machine, disks: plan.machine.disks.map(({ id, path, readOnly }) => ({ id, path, readOnly })) };
   spawn(process.execPath, ['--no-warnings', main, '--root', request.root, 'make-template', JSON.stringify(machine)], { detached: true, stdio: 'ignore', cwd: '/', env: {} }).unref();
 }

@@ -61,9 +61,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
+// No await here: main.ts is bundled as a script.
+main(process.argv.slice(2)).then((code) => { process.exitCode = code; }, (error: unknown) => {
   process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 1;
-}
+});
