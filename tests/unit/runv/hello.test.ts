@@ -6,10 +6,10 @@ import { tscKHzOf } from '../../../packages/runv/src/machine/host-clock.ts';
 import { frame, op, words } from '../../fixtures/frames.ts';
 
 const nonce = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
-const answer = (features: number, of: Buffer = nonce): Buffer => frame(op.hello, 0, Buffer.concat([words(0x48435550, 1), of, words(features)]));
+const answer = (features: number, of: Buffer = nonce): Buffer => frame(op.hello, 0, Buffer.concat([words(0x48435550, 2), of, words(features)]));
 
 test('the greeting is zeros and a HELLO', () => {
-  assert.ok(helloFrame(nonce).equals(Buffer.concat([Buffer.alloc(64), frame(op.hello, 0, Buffer.concat([words(0x48435550, 1), nonce]))])));
+  assert.ok(helloFrame(nonce).equals(Buffer.concat([Buffer.alloc(64), frame(op.hello, 0, Buffer.concat([words(0x48435550, 2), nonce]))])));
 });
 
 test('the answer is found behind noise, and only with our nonce', () => {

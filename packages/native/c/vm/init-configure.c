@@ -1,15 +1,20 @@
 // pouch-init: CONFIGURE. All records are read and checked first, then applied in the order of enum vm_configure, whatever theirs was.
-// After a failure the guest is good for nothing but being asked why.
+// PREPARE is the part of it that makes the root, ahead of time. After a failure the guest is good for nothing but being asked why.
 #include "init.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define RECORDS_MAX 2048u
+#define REHEARSAL_SECONDS 5
 
 static struct record records[RECORDS_MAX];
 static size_t record_count;
@@ -222,7 +227,47 @@ static int root_readonly(struct reader *reader)
   return 0;
 }
 
-int configure(const unsigned char *payload, size_t length)
+static size_t count_root_records(void)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < record_count; i++) count += records[i].tag == VM_C_LAYER || records[i].tag == VM_C_SCRATCH;
+  return count;
+}
+
+static int apply_settings(void);
+
+// What will be asked later is done once, in a child whose namespaces take it along: the emulator has then translated the kernel's code for it
+// and the root's directories are in memory. What fails here fails again in CONFIGURE, where it is told.
+static void rehearse(void)
+{
+  if (!machine.namespaces) return;
+  pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET, 0, 0, 0, 0);
+  if (pid == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    alarm(REHEARSAL_SECONDS);
+    (void)apply_settings();
+    _exit(0);
+  }
+  if (pid > 0) (void)waitpid(pid, NULL, 0); // of this child alone: nobody else is reaped here
+  if (release_root() == 0 && keep_root() < 0) tell("pouch-init: %s", failure);
+  (void)!chdir("/");
+}
+
+int prepare_root(const unsigned char *payload, size_t length)
+{
+  if (machine.prepared || machine.configured || machine.configuring_failed) return refuse(EALREADY, "PREPARE: this guest was prepared or configured before");
+  if (read_records(payload, length) < 0) return -1;
+  machine.configuring_failed = true;
+  if (apply_root() < 0 || enter_root() < 0) return -1;
+  rehearse();
+  machine.configuring_failed = false;
+  machine.prepared = true;
+  return 0;
+}
+
+static int apply_settings(void)
 {
   static const struct { uint16_t tag; int (*apply)(struct reader *); } after_root[] = {
     { VM_C_HOSTNAME, apply_hostname }, { VM_C_DOMAINNAME, apply_domainname }, { VM_C_MOUNT, apply_mount }, { VM_C_FILE, apply_file },
@@ -232,10 +277,6 @@ int configure(const unsigned char *payload, size_t length)
     { VM_C_DEVICE, apply_device }, { VM_C_MACHINE_ID, apply_machine_id }, { VM_C_MASKED_PATH, apply_masked }, { VM_C_READONLY_PATH, apply_protected },
     { VM_C_ROOT_READONLY, root_readonly },
   };
-  if (machine.configured || machine.configuring_failed) return refuse(EALREADY, "CONFIGURE: this guest was configured before");
-  if (read_records(payload, length) < 0) return -1;
-  machine.configuring_failed = true;
-  if (apply_all(VM_C_CLOCK, apply_clock) < 0 || apply_root() < 0 || enter_root() < 0) return -1;
   if (loopback_up() < 0) tell("pouch-init: %s", failure);
   for (size_t i = 0; i < COUNT(after_root); i++) {
     if (apply_all(after_root[i].tag, after_root[i].apply) < 0) return -1;
@@ -244,6 +285,18 @@ int configure(const unsigned char *payload, size_t length)
   for (size_t i = 0; i < COUNT(last); i++) {
     if (apply_all(last[i].tag, last[i].apply) < 0) return -1;
   }
+  return 0;
+}
+
+int configure(const unsigned char *payload, size_t length)
+{
+  if (machine.configured || machine.configuring_failed) return refuse(EALREADY, "CONFIGURE: this guest was configured before");
+  if (read_records(payload, length) < 0) return -1;
+  if (machine.prepared && count_root_records() > 0) return refuse(EALREADY, "CONFIGURE: this guest's root was prepared before");
+  machine.configuring_failed = true;
+  if (apply_all(VM_C_CLOCK, apply_clock) < 0) return -1;
+  if (!machine.prepared && (apply_root() < 0 || enter_root() < 0)) return -1;
+  if (apply_settings() < 0) return -1;
   machine.configured = true;
   machine.configuring_failed = false;
   return 0;

@@ -65,6 +65,8 @@ _Noreturn void power_off_now(void)
   channel_flush();
   if (release_root() < 0) tell("pouch-init: %s", failure);
   sync();
+  channel_send(VM_RELEASED, 0, NULL, 0);
+  channel_flush();
   reboot(RB_POWER_OFF);
   tell("pouch-init: no power-off: %s", strerror(errno));
   reboot(RB_AUTOBOOT); // with -no-reboot QEMU ends

@@ -168,3 +168,10 @@ int release_root(void)
   if (fchdir(machine.scratch) < 0 || mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0) return fail("scratch read-only");
   return 0;
 }
+
+int keep_root(void)
+{
+  if (machine.scratch < 0) return 0;
+  if (fchdir(machine.scratch) < 0 || mount(NULL, ".", NULL, MS_REMOUNT, NULL) < 0) return fail("scratch writable again");
+  return 0;
+}

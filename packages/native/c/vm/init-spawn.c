@@ -229,7 +229,7 @@ int spawn_process(uint32_t id, const unsigned char *payload, size_t length)
   struct spawn spawn = { .stdio = { -1, -1, -1 }, .umask = UINT32_MAX, .first = id == 1, .mount_namespace = -1 };
   size_t counts[2] = { 0, 0 };
   if (id == 0) return refuse(EINVAL, "SPAWN: 0 is no process");
-  if (!machine.configured) return refuse(EINVAL, "SPAWN: the guest is not configured");
+  if (!machine.configured && !machine.prepared) return refuse(EINVAL, "SPAWN: the guest is not configured");
   if (process_find(id) != NULL) return refuse(EEXIST, "SPAWN: %u is a process already", id);
   if (id != 1 && (process_find(1) == NULL || process_find(1)->exited)) return refuse(ESRCH, "SPAWN: the container's own process is not running");
   if (id != 1 && machine.namespaces && (pid_namespace < 0 || mount_namespace < 0)) return refuse(ESRCH, "SPAWN: the container's own process is not running");

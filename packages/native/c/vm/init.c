@@ -21,6 +21,12 @@ static void on_configure(uint32_t id, const unsigned char *payload, size_t lengt
   }
 }
 
+static void on_prepare(uint32_t id, const unsigned char *payload, size_t length)
+{
+  if (prepare_root(payload, length) < 0) channel_error(id, VM_PREPARE);
+  else channel_send(VM_PREPARED, id, NULL, 0);
+}
+
 static void on_spawn(uint32_t id, const unsigned char *payload, size_t length)
 {
   if (spawn_process(id, payload, length) < 0) channel_error(id, VM_SPAWN);
@@ -106,7 +112,7 @@ static const struct { void (*act)(uint32_t id, const unsigned char *payload, siz
   [VM_WINSIZE] = { on_winsize, 4, 4, false },                  [VM_PS] = { on_ps, 4, 4, true },
   [VM_STATS] = { on_stats, 4, 4, true },                      [VM_POWEROFF] = { on_poweroff, 4, 4, true },
   [VM_PING] = { on_ping, 4, 1024, true },                     [VM_CLOCK] = { on_clock, 40, 40, true },
-  [VM_UPDATE] = { on_update, 0, VM_MAX_DATA, true },
+  [VM_UPDATE] = { on_update, 0, VM_MAX_DATA, true },           [VM_PREPARE] = { on_prepare, 0, VM_MAX_PAYLOAD, true },
 };
 
 void dispatch(uint8_t op, uint32_t id, const unsigned char *payload, size_t length)

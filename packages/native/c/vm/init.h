@@ -39,7 +39,7 @@ struct machine {
   int root;         // the initramfs
   int proc, sys, dev;
   int pts;          // the container's devpts
-  bool configured, configuring_failed;
+  bool prepared, configured, configuring_failed; // prepared: the root was made by PREPARE
   bool namespaces;  // the kernel can give the container a pid and a mount namespace and later processes can join them (3.8)
   int scratch;      // the writable file system, to be made read-only at the end; -1: none
 };
@@ -93,6 +93,7 @@ void dispatch(uint8_t op, uint32_t id, const unsigned char *payload, size_t leng
 
 // init-configure.c
 int configure(const unsigned char *payload, size_t length);
+int prepare_root(const unsigned char *payload, size_t length);
 
 // init-root.c
 struct layer {
@@ -104,6 +105,7 @@ int mount_tag(const char *tag);                  // descriptor of a virtiofs sha
 void close_hidden(void);                         // in a child: what is not the container's to reach
 int save_file(const void *bytes, size_t length, uint32_t mode, char *name, size_t size); // on the hidden tmpfs, name relative to machine.root
 int release_root(void);                          // at the end: everything written, the scratch read-only
+int keep_root(void);                             // the scratch writable again, after a rehearsal of the end
 
 // init-mount.c: all paths are within the container's root, which is init's own by then.
 struct mount_entry {

@@ -16,7 +16,7 @@
 #define POUCH_VM_PROTOCOL_H
 #include <stdint.h>
 
-#define VM_PROTOCOL_VERSION 1u
+#define VM_PROTOCOL_VERSION 2u
 #define VM_MAGIC 0x48435550u        // "PUCH"
 #define VM_HEADER_BYTES 12u
 #define VM_MAX_PAYLOAD (1u << 20)   // of CONFIGURE and SPAWN
@@ -41,6 +41,9 @@ enum vm_op {
   VM_PING = 12,        // id 0; u32 request. Answered by VM_PONG with the same bytes
   VM_CLOCK = 13,       // id 0; u64 nanoseconds since 1970, u8 seed[32]: set the clock, stir the seed into the RNG with credit (after a restore or a pause)
   VM_UPDATE = 14,      // id 0; records VM_U_*; answered by VM_UPDATED or VM_ERROR
+  VM_PREPARE = 15,     // id 0; records VM_C_*, at most once, before CONFIGURE: the root is made (LAYER, SCRATCH, which CONFIGURE then has not), the
+                       // other settings are only rehearsed: applied in a child with namespaces of its own that then ends. Answered by VM_PREPARED
+                       // or VM_ERROR. After it process 1 may be spawned, and must have ended before CONFIGURE
   // guest → host
   VM_CONFIGURED = 32,
   VM_SPAWNED = 33,     // id; u32 pid in the guest
@@ -54,6 +57,8 @@ enum vm_op {
   VM_PONG = 41,
   VM_OOM = 42,         // id 0: the guest kernel has killed for want of memory
   VM_UPDATED = 43,
+  VM_PREPARED = 44,
+  VM_RELEASED = 45,    // id 0: powering off, everything is written and nothing more will be: the host may end the machine without waiting
 };
 
 #define VM_SIGNAL_ALL 1u

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** protocol.h */
 const opHello = 1;
 const magic = 0x48435550;
-const version = 1;
+const version = 2;
 const headerBytes = 12;
 const helloBytes = 28;
 const features: readonly (readonly [bit: number, name: string])[] = [[1, 'overlay'], [2, 'erofs'], [4, 'virtiofs'], [8, 'seccomp'], [16, 'multiport']];

@@ -1,8 +1,8 @@
 // The numbers of packages/native/c/vm/protocol.h and monitor.h. Data only; the header is the contract.
 
 export const op = {
-  hello: 1, configure: 2, spawn: 3, stdin: 4, stdinClose: 5, credit: 6, signal: 7, winsize: 8, ps: 9, stats: 10, poweroff: 11, ping: 12, clock: 13, update: 14,
-  configured: 32, spawned: 33, stdout: 34, stderr: 35, eof: 36, exited: 37, error: 38, psReply: 39, statsReply: 40, pong: 41, oom: 42, updated: 43,
+  hello: 1, configure: 2, spawn: 3, stdin: 4, stdinClose: 5, credit: 6, signal: 7, winsize: 8, ps: 9, stats: 10, poweroff: 11, ping: 12, clock: 13, update: 14, prepare: 15,
+  configured: 32, spawned: 33, stdout: 34, stderr: 35, eof: 36, exited: 37, error: 38, psReply: 39, statsReply: 40, pong: 41, oom: 42, updated: 43, prepared: 44, released: 45,
   start: 128, state: 129, stopNow: 130,
 } as const;
 
