@@ -19,12 +19,19 @@ export interface RunvConfig {
   readonly profile: 'auto' | 'modern' | 'classic' | 'bare';
   readonly acceleration: 'auto' | 'kvm' | 'tcg';
   readonly templates: boolean;
+  /** Most paused machines that are kept ready for one image and size of machine; 0: none at all. */
+  readonly pool: number;
+  /** How long one waits for its container, and how long a use of an image counts. */
+  readonly poolIdleMs: number;
+  /** What the guests of all that wait could take together. */
+  readonly poolMemoryBytes: number;
   readonly bootTimeoutMs: number;
 }
 
 const defaults: RunvConfig = {
   qemu: '/usr/bin/qemu-system-x86_64', kernelDir: '/var/lib/runv/kernels', layerDir: '/var/lib/runv/layers', templateDir: '/var/lib/runv/templates',
-  defaultKernel: 'debian-6.1-cloud', uid: 64055, gid: 64055, memoryBytes: 256 << 20, vcpus: 1, profile: 'auto', acceleration: 'auto', templates: true, bootTimeoutMs: 60_000,
+  defaultKernel: 'debian-6.1-cloud', uid: 64055, gid: 64055, memoryBytes: 256 << 20, vcpus: 1, profile: 'auto', acceleration: 'auto', templates: true,
+  pool: 0, poolIdleMs: 600_000, poolMemoryBytes: 1 << 30, bootTimeoutMs: 60_000,
 };
 
 const choices: Readonly<Record<string, readonly string[]>> = { profile: ['auto', 'modern', 'classic', 'bare'], acceleration: ['auto', 'kvm', 'tcg'] };

@@ -15,7 +15,7 @@ import { profiles, type Acceleration, type Kernel, type Profile } from './machin
 import type { GuestNetwork } from './network.ts';
 import type { Places } from './places.ts';
 import { record } from './protocol/records.ts';
-import { planRootfs } from './rootfs/plan.ts';
+import { planRootfs, type RootfsPlan } from './rootfs/plan.ts';
 import type { SideProcess } from './rootfs/virtiofs.ts';
 import { configureRecords } from './spec-to-guest.ts';
 import type { RuntimeSpec } from './spec.ts';
@@ -29,8 +29,10 @@ export interface MachinePlan {
   readonly machine: TemplatableMachine;
   readonly opens: readonly Opening[];
   readonly sides: readonly SideProcess[];
-  /** The payload of CONFIGURE. */
-  readonly configure: Buffer;
+  /** CONFIGURE's records of the root, which PREPARE may have done, and the others. */
+  readonly root: Buffer;
+  readonly settings: Buffer;
+  readonly scratch: RootfsPlan['scratch'];
 }
 
 /** Where annotations and configuration leave it open: the first profile that the kernel is known to work under, else what its format says. */
@@ -65,7 +67,7 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
   const profile = chooseProfile(kernel, annotations['io.pouch.profile'] ?? config.profile);
   const lacks = kernel.profiles[profile]?.lacks ?? [];
   const [rootfs, volumes, tscKHz] = await Promise.all([
-    planRootfs({ bundle, rootfsPath: resolve(bundle, spec.root?.path ?? 'rootfs'), stateDir: places.stateDir, config, profile, kernel, lacks }),
+    planRootfs({ bundle, rootfsPath: resolve(bundle, spec.root?.path ?? 'rootfs'), stateDir: places.stateDir, config, profile, kernel, lacks, deferScratch: true }),
     planVolumes(spec.mounts ?? [], places.socketDir, bundle),
     hostTscKHz(),
   ]);
@@ -88,11 +90,11 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
     ...(profile === 'classic' && lacks.includes('multiport') ? { singlePort: true } : {}),
     controlPath: places.controlPath, qmpPath: places.qmpPath, consolePath: places.consolePath, name: id,
   };
-  const configure = Buffer.concat([
-    ...rootfs.guest.map(({ tag, payload }) => record(tag, payload)),
+  const settings = Buffer.concat([
     ...configureRecords(spec, { nowMs: Date.now(), seed: randomBytes(32), machineId: randomBytes(16) }, true),
     ...volumes.records,
     ...(network === undefined || profile === 'bare' ? [] : network.records),
   ]);
-  return { machine, opens, sides: shares.map(({ side }) => side), configure };
+  const root = Buffer.concat(rootfs.guest.map(({ tag, payload }) => record(tag, payload)));
+  return { machine, opens, sides: shares.map(({ side }) => side), root, settings, scratch: rootfs.scratch };
 }

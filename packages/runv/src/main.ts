@@ -24,6 +24,8 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   kernel: () => import('./verbs/kernel.ts'),
   acceleration: () => import('./verbs/acceleration.ts'),
   'make-template': () => import('./verbs/make-template.ts'),
+  'fill-pool': () => import('./verbs/fill-pool.ts'),
+  pool: () => import('./verbs/pool.ts'),
 };
 
 const versionText = 'runv version 0.1.0\nspec: 1.0.2\n';

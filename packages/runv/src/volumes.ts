@@ -15,7 +15,7 @@ export interface VolumePlan {
 }
 
 /** Engines write these before the start; a copy is as good. */
-const generated = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/run/.containerenv', '/.dockerenv']);
+export const generated = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/run/.containerenv', '/.dockerenv']);
 const maxCopiedBytes = 256 << 10;
 /** microvm has no more places for devices beside disks, NIC and port. */
 const maxShares = 12;

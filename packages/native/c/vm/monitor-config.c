@@ -38,6 +38,10 @@ static const struct key {
 	{ "gid", ID, offsetof(struct config, gid) },
 	{ "qemu-arg", QEMU_ARGUMENT, 0 },
 	{ "open", OPENING, 0 },
+	{ "keeper", TEXT, offsetof(struct config, keeper) },
+	{ "directory", TEXT, offsetof(struct config, directory) },
+	{ "owned", TEXT, offsetof(struct config, owned) },
+	{ "idle-ms", U32, offsetof(struct config, idle_ms) },
 	{ "qemu-log", TEXT, offsetof(struct config, qemu_log) },
 	{ "side", SIDE, 0 },
 	{ "side-arg", SIDE_ARGUMENT, 0 },
@@ -47,6 +51,8 @@ static const struct key {
 	{ "poweroff-timeout-ms", U32, offsetof(struct config, poweroff_timeout_ms) },
 	{ "ready-fd", FD, offsetof(struct config, ready_fd) },
 };
+
+static const char *const roles[] = { [ROLE_PROCESS] = "process", [ROLE_MACHINE] = "machine", [ROLE_KEEPER] = "keeper" };
 
 uint8_t *file_read(const char *path, size_t most, size_t *length)
 {
@@ -143,8 +149,12 @@ static int apply(struct config *config, const struct key *key, char *value, size
 		*(int *)(void *)field = (int)parsed;
 		return 0;
 	case ROLE:
-		config->machine = strcmp(value, "machine") == 0;
-		return config->machine || strcmp(value, "process") == 0 ? 0 : -1;
+		for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+			if (strcmp(value, roles[i]) != 0) continue;
+			config->role = (enum role)i;
+			return 0;
+		}
+		return -1;
 	case CGROUP:
 		if (config->cgroup_count == CGROUPS_MAX) return -1;
 		config->cgroups[config->cgroup_count++] = value;
@@ -186,14 +196,15 @@ static int line(struct config *config, char *text, size_t *side_used, char *why,
 static const char *missing(const struct config *config)
 {
 	if (config->socket == NULL) return "socket";
+	if (config->role == ROLE_KEEPER) return config->directory == NULL ? "directory" : config->idle_ms == 0 ? "idle-ms" : config->qemu_count == 0 ? "qemu-arg" : NULL;
 	if (config->spawn == NULL) return "spawn";
 	if (config->tty && config->console_socket == NULL) return "console-socket (with tty 1)";
-	if (!config->machine) return NULL;
+	if (config->role == ROLE_PROCESS) return NULL;
 	if (config->id != 1) return "id 1 (of a machine)";
 	if (config->control == NULL) return "control";
 	if (config->configure == NULL) return "configure";
 	if (config->status == NULL) return "status";
-	if (config->qemu_count == 0) return "qemu-arg";
+	if ((config->qemu_count == 0) == (config->keeper == NULL)) return "either qemu-arg or keeper";
 	// Without this the redirect would be laid over the host's own link.
 	if (config->tap != NULL && config->netns == NULL) return "netns (with tap)";
 	return NULL;

@@ -23,10 +23,12 @@ struct opening { // for QEMU, whose user may not reach the path
 	const char *path;
 };
 
+enum role { ROLE_PROCESS, ROLE_MACHINE, ROLE_KEEPER };
+
 struct config {
-	bool machine; // else process
+	enum role role;
 	uint32_t id;
-	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log;
+	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log, *keeper, *directory, *owned;
 	bool tty, has_stdin, outlives_starter;
 	const char *cgroups[CGROUPS_MAX];
 	size_t cgroup_count;
@@ -38,7 +40,7 @@ struct config {
 	struct side sides[SIDES_MAX];
 	size_t side_count;
 	char *side_arguments[ARGUMENTS_MAX + SIDES_MAX + 1];
-	uint32_t boot_timeout_ms, poweroff_timeout_ms;
+	uint32_t boot_timeout_ms, poweroff_timeout_ms, idle_ms;
 	int ready_fd; // -1: none
 };
 

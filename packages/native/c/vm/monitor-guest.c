@@ -28,6 +28,7 @@ static const struct rule {
 	{ VM_PONG, 4, 4 },
 	{ VM_OOM, 0, 64 },
 	{ VM_UPDATED, 0, 64 },
+	{ VM_RELEASED, 0, 64 },
 };
 
 static const struct rule *rule_of(uint8_t op)
@@ -261,6 +262,10 @@ static const char *guest_frame(struct machine *m, const struct frame *frame)
 		if (pending != NULL) answer(m, pending, frame, VM_UPDATED);
 		return NULL;
 	}
+	case VM_RELEASED:
+		// What the guest's kernel would do from here on serves nobody. One that powers off by itself is left to it.
+		if (m->phase == POWERING_OFF) qemu_kill(m);
+		return NULL;
 	case VM_OOM:
 		if (!m->status.oom_killed) {
 			m->status.oom_killed = true;

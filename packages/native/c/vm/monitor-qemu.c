@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,10 +23,16 @@ static char *const environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/s
 
 int cgroups_join(const struct config *config, char *why, size_t why_size)
 {
+	return cgroups_move(config, 0, why, why_size); // 0 is the writer itself, in whatever pid namespace
+}
+
+int cgroups_move(const struct config *config, pid_t pid, char *why, size_t why_size)
+{
+	char text[16];
+	int length = snprintf(text, sizeof text, "%d\n", (int)pid);
 	for (size_t i = 0; i < config->cgroup_count; i++) {
 		int fd = open(config->cgroups[i], O_WRONLY | O_CLOEXEC);
-		// 0 is the writer itself, in whatever pid namespace.
-		bool done = fd >= 0 && write(fd, "0\n", 2) == 2;
+		bool done = fd >= 0 && write(fd, text, (size_t)length) == length;
 		if (!done) snprintf(why, why_size, "cgroup %s: %s", config->cgroups[i], strerror(errno));
 		if (fd >= 0) close(fd);
 		if (!done) return -1;
@@ -170,6 +177,11 @@ int qemu_start(struct machine *m, char *why, size_t why_size)
 void qemu_kill(struct machine *m)
 {
 	if (m->qemu <= 0) return;
+	if (m->keeper_fd >= 0) {
+		// It ends QEMU, and tells.
+		shutdown(m->keeper_fd, SHUT_WR);
+		return;
+	}
 	kill(-m->qemu, SIGKILL);
 	kill(m->qemu, SIGKILL);
 }
@@ -188,9 +200,9 @@ void children_reap(struct machine *m)
 	int status;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == m->qemu) {
+		if (pid == m->qemu && m->keeper_fd < 0) {
 			m->qemu = m->status.qemu_pid = 0;
-			machine_qemu_ended(m, status);
+			m->qemu_ended(m, status);
 		}
 		for (size_t i = 0; i < m->config.side_count; i++) {
 			if (m->sides[i] != pid) continue;

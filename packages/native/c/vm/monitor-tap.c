@@ -23,6 +23,8 @@
 #define NLM_F_EXCL 0x200
 #define NLM_F_CREATE 0x400
 #define NLMSG_ERROR 2
+#define RTM_SETLINK 19
+#define IFLA_NET_NS_FD 28u
 #define RTM_NEWQDISC 36
 #define RTM_DELQDISC 37
 #define RTM_NEWTFILTER 44
@@ -172,14 +174,11 @@ static int fail(char *why, size_t why_size, const char *what)
 	return -1;
 }
 
-static int wire(const struct config *config, int fd, char *why, size_t why_size)
+int tap_wire(const struct config *config, char *why, size_t why_size)
 {
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct ifreq name = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) };
-	strncpy(name.ifr_name, config->tap, IFNAMSIZ - 1);
 	int result = 0, tap = -1, link = -1;
 	if (control < 0 || netlink < 0) result = fail(why, why_size, "socket");
-	else if (ioctl(fd, TUNSETIFF, &name) < 0) result = fail(why, why_size, config->tap);
 	else if ((link = index_of(control, config->link)) < 0) result = fail(why, why_size, config->link);
 	else if ((tap = index_of(control, config->tap)) < 0 || bring_up(control, config->tap, config->link) < 0) result = fail(why, why_size, config->tap);
 	else if (redirect(netlink, link, tap) < 0 || redirect(netlink, tap, link) < 0) result = fail(why, why_size, "redirect (tc ingress, u32, mirred)");
@@ -190,11 +189,33 @@ static int wire(const struct config *config, int fd, char *why, size_t why_size)
 
 int tap_open(const struct config *config, char *why, size_t why_size)
 {
+	struct ifreq name = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) };
+	strncpy(name.ifr_name, config->tap, IFNAMSIZ - 1);
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) return fail(why, why_size, "/dev/net/tun");
-	if (wire(config, fd, why, why_size) == 0) return fd;
+	if (ioctl(fd, TUNSETIFF, &name) == 0) return fd;
+	(void)fail(why, why_size, config->tap);
 	close(fd);
 	return -1;
+}
+
+int tap_move(const struct config *config, int netns)
+{
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int tap = control < 0 || netlink < 0 ? -1 : index_of(control, config->tap), result = -1;
+	if (tap >= 0) {
+		// A struct ifinfomsg ends where a struct tcmsg has its last number: that is the head of the one attribute here.
+		struct message message = request(RTM_SETLINK, 0, tap);
+		message.info = 8u | IFLA_NET_NS_FD << 16;
+		put_u32(message.attributes, (uint32_t)netns);
+		message.length = HEADER_BYTES + 4;
+		result = ask(netlink, &message);
+	}
+	int error = errno;
+	if (control >= 0) close(control);
+	if (netlink >= 0) close(netlink);
+	errno = error;
+	return result;
 }
 
 void tap_remove(const struct config *config)

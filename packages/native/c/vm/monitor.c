@@ -4,7 +4,7 @@
 //
 //   pouch-monitor --config FILE       lines `key value`; an unknown key is refused
 //
-//   role machine|process   id N (machine: 1)   socket PATH (machine: listens, 0600; process: connects)
+//   role machine|process|keeper   id N (machine: 1)   socket PATH (machine: listens, 0600; process: connects)
 //   control PATH           QEMU's chardev (server=on,wait=off) for the control channel; its listener must be of QEMU's user
 //   configure FILE, spawn FILE   payloads of CONFIGURE and SPAWN, read at once. The size in VM_S_TTY is replaced by the terminal's, if it has one
 //   tty 0|1, console-socket PATH   a pty whose master is sent there (message "/dev/ptmx"); its slave becomes fds 0–2, raw
@@ -14,6 +14,7 @@
 //   netns PATH             the monitor, QEMU and the side processes live in it
 //   tap NAME, link NAME    a tap in netns, cross-redirected with the link (default eth0), same MTU, passed to QEMU as fd 10; needs netns
 //   mac …                  accepted, unused: QEMU's arguments carry it
+//   keeper PATH            machine: the socket of a keeper, whose QEMU this machine takes over; then there is no qemu-arg, open or side
 //   cgroup PATH            repeated, both roles: a cgroup.procs file to write oneself into, first of all
 //   uid N, gid N           QEMU's user and group (no further groups, no_new_privs); absent: as we are
 //   qemu-arg ARG           repeated: argv, [0] absolute. Environment: PATH, HOME=/ only. Own session, stdin /dev/null, no core files
@@ -90,6 +91,17 @@ static void close_others(int kept)
 	for (int fd = from; fd < (limit > 0 && limit < 65536 ? limit : 65536); fd++) close(fd);
 }
 
+static int own_machine(struct machine *m, char *why, size_t why_size)
+{
+	const struct config *config = &m->config;
+	if (config->tap != NULL && (m->tap_fd = tap_open(config, why, why_size)) < 0) return -1;
+	int result = config->tap == NULL ? 0 : tap_wire(config, why, why_size);
+	if (result == 0) result = qemu_start(m, why, why_size);
+	// Only QEMU holds it now: the tap ends with QEMU.
+	if (m->tap_fd >= 0) close(m->tap_fd);
+	return result;
+}
+
 static int prepare(struct machine *m, char *why, size_t why_size)
 {
 	struct config *config = &m->config;
@@ -107,17 +119,16 @@ static int prepare(struct machine *m, char *why, size_t why_size)
 	stdio_init(&m->io, &m->control, config->tty, config->has_stdin);
 	m->io.id = 1;
 	if (clients_listen(m, why, why_size) < 0) return -1;
+	int netns = -1;
 	if (config->netns != NULL) {
-		int fd = open(config->netns, O_RDONLY | O_CLOEXEC);
-		int joined = fd < 0 ? -1 : setns(fd, CLONE_NEWNET);
+		netns = open(config->netns, O_RDONLY | O_CLOEXEC);
+		int joined = netns < 0 ? -1 : setns(netns, CLONE_NEWNET);
 		if (joined < 0) snprintf(why, why_size, "network namespace %s: %s", config->netns, strerror(errno));
-		if (fd >= 0) close(fd);
+		if (joined < 0 && netns >= 0) close(netns);
 		if (joined < 0) return -1;
 	}
-	if (config->tap != NULL && (m->tap_fd = tap_open(config, why, why_size)) < 0) return -1;
-	int result = qemu_start(m, why, why_size);
-	// Only QEMU holds it now: the tap ends with QEMU.
-	if (m->tap_fd >= 0) close(m->tap_fd);
+	int result = config->keeper != NULL ? keeper_claim(m, netns, why, why_size) : own_machine(m, why, why_size);
+	if (netns >= 0) close(netns);
 	return result;
 }
 
@@ -133,11 +144,12 @@ static void handle_signals(struct machine *m)
 // One turn: waits, then handles what is there.
 static int turn(struct machine *m)
 {
-	enum { SIGNALS, CONTROL, LISTEN, STDIO, CLIENTS = STDIO + 3, ALL = CLIENTS + CLIENTS_MAX };
+	enum { SIGNALS, CONTROL, LISTEN, KEEPER, STDIO, CLIENTS = STDIO + 3, ALL = CLIENTS + CLIENTS_MAX };
 	struct pollfd fds[ALL];
 	fds[SIGNALS] = (struct pollfd){ m->signal_fd, POLLIN, 0 };
 	fds[CONTROL] = (struct pollfd){ m->control.fd, (short)(POLLIN | (m->control.out.length > 0 ? POLLOUT : 0)), 0 };
 	fds[LISTEN] = (struct pollfd){ m->phase == DEAD ? -1 : m->listen_fd, POLLIN, 0 };
+	fds[KEEPER] = (struct pollfd){ m->qemu > 0 ? m->keeper_fd : -1, POLLIN, 0 };
 	stdio_poll(&m->io, fds + STDIO);
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		struct link *link = &m->clients[i].link;
@@ -148,6 +160,7 @@ static int turn(struct machine *m)
 	if (poll(fds, ALL, machine_wait_ms(m)) < 0 && errno != EINTR) return -1;
 	if (m->control.fd >= 0 && fds[CONTROL].fd == m->control.fd && fds[CONTROL].revents != 0) guest_read(m);
 	if (fds[SIGNALS].revents != 0) handle_signals(m);
+	if (fds[KEEPER].fd >= 0 && fds[KEEPER].revents != 0) keeper_read(m);
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (m->clients[i].link.fd >= 0 && fds[CLIENTS + i].fd >= 0 && (fds[CLIENTS + i].revents != 0 || m->clients[i].link.in.length > 0)) client_read(m, i);
 	if (fds[LISTEN].fd >= 0 && fds[LISTEN].revents != 0) clients_accept(m);
@@ -169,6 +182,7 @@ static void finish(struct machine *m)
 		if (!left) break;
 		sides_kill(m);
 		children_reap(m);
+		if (m->keeper_fd >= 0 && m->qemu > 0) keeper_read(m);
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	}
 	if (m->config.tap != NULL) tap_remove(&m->config);
@@ -182,7 +196,7 @@ int machine_run(const struct config *config)
 {
 	static struct machine machine;
 	struct machine *m = &machine;
-	*m = (struct machine){ .config = *config, .status = { .state = "booting", .exit_code = -1 }, .next_id = 2, .listen_fd = -1, .tap_fd = -1, .starter = -1 };
+	*m = (struct machine){ .config = *config, .status = { .state = "booting", .exit_code = -1 }, .next_id = 2, .listen_fd = -1, .tap_fd = -1, .keeper_fd = -1, .starter = -1, .qemu_ended = machine_qemu_ended };
 	m->deadline = now_ms() + config->boot_timeout_ms;
 	link_init(&m->control, -1, CONTROL_OUT_MAX, guest_payload_max);
 	m->signal_fd = signals_open(false);
@@ -216,5 +230,9 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return FAILED;
 	if (chdir("/") < 0) return FAILED;
-	return config.machine ? machine_run(&config) : client_run(&config, signals_open(true));
+	switch (config.role) {
+	case ROLE_MACHINE: return machine_run(&config);
+	case ROLE_KEEPER: return keeper_run(&config);
+	default: return client_run(&config, signals_open(true));
+	}
 }

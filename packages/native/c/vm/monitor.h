@@ -18,6 +18,19 @@ enum monitor_op {
 #define PROCESSES_MAX 128   // those of clients, and those whose client has gone but not yet they
 #define PENDING_MAX 256
 
+// Between a keeper and the machine's monitor that claims it: messages of two numbers (a stream). The claim carries the container's network
+// namespace as a descriptor, if the machine has a tap.
+enum keeper_word {
+	KEEPER_CLAIM = 1,   // monitor → keeper; 0
+	KEEPER_CLAIMED = 2, // keeper → monitor; QEMU's pid
+	KEEPER_REFUSED = 3, // keeper → monitor; errno
+	KEEPER_ENDED = 4,   // keeper → monitor; QEMU's wait status
+};
+
+struct keeper_message {
+	uint32_t word, value;
+};
+
 enum phase {
 	BOOTING,      // until CONFIGURED
 	CREATED,      // until START
@@ -74,6 +87,8 @@ struct machine {
 	uint8_t *configure, *spawn;
 	size_t configure_length, spawn_length;
 	pid_t qemu, sides[SIDES_MAX];
+	void (*qemu_ended)(struct machine *m, int wait_status);
+	int keeper_fd;     // -1: QEMU is our own child
 	bool signalled;    // QEMU ended by a signal, or by ours
 	int64_t side_lost_at;
 	bool powered_off;  // a client asked for it
@@ -123,17 +138,25 @@ void client_forget(struct machine *m, int index);
 
 // monitor-qemu.c: every child process.
 int qemu_start(struct machine *m, char *why, size_t why_size);
+int cgroups_move(const struct config *config, pid_t pid, char *why, size_t why_size);
 void qemu_kill(struct machine *m);
 void sides_kill(struct machine *m);
 void children_reap(struct machine *m); // the one caller of waitpid
 int cgroups_join(const struct config *config, char *why, size_t why_size);
 
-// monitor-tap.c: joins the network namespace and makes the tap. The descriptor, or -1 with the reason.
-int tap_open(const struct config *config, char *why, size_t why_size);
+// monitor-tap.c: all of it in the network namespace that the caller is in.
+int tap_open(const struct config *config, char *why, size_t why_size); // a new tap: the descriptor, or -1 with the reason
+int tap_wire(const struct config *config, char *why, size_t why_size); // it and the link redirect to one another
+int tap_move(const struct config *config, int netns);                  // to another network namespace. 0, or -1 with errno
 void tap_remove(const struct config *config); // the redirect from the link; the tap ends with its descriptor
 
-// monitor-machine.c and monitor-client.c: the two roles. They return the exit status.
+// monitor-claim.c: a QEMU that a keeper has had ready, instead of one of our own.
+int keeper_claim(struct machine *m, int netns, char *why, size_t why_size);
+void keeper_read(struct machine *m); // its word of QEMU's end, or its own end
+
+// monitor.c, monitor-client.c and monitor-keeper.c: the roles. They return the exit status.
 int machine_run(const struct config *config);
+int keeper_run(const struct config *config);
 int client_run(const struct config *config, int signal_fd);
 int signals_open(bool forward); // signalfd; forward: also the signals that a process is sent
 #endif

@@ -7,5 +7,5 @@ export { hostTscKHz } from './host-clock.ts';
 export { addKernel, findKernel, kernelNames, listKernels, recordVerdict, removeKernel, type KernelStore, type NewKernel } from './kernel-store.ts';
 export { maxDisks, portName, qemuCommand, tapFd, type Machine } from './qemu-command.ts';
 export { Qmp, type RunState } from './qmp.ts';
-export { cloneOf, findTemplate, isTemplatable, makeTemplate, stateFd, sweepTemplates, wakeClone, type TemplatableMachine, type Template, type TemplateOptions } from './template.ts';
+export { cloneOf, findTemplate, isTemplatable, makeTemplate, stateFd, sweepTemplates, templateKey, wakeClone, type TemplatableMachine, type Template, type TemplateOptions } from './template.ts';
 export { profiles, type Acceleration, type Disk, type Kernel, type KernelRecord, type Profile, type ProfileVerdict, type SharedDirectory } from './types.ts';

@@ -30,6 +30,16 @@ async function lockTaken(lock: string): Promise<boolean> {
   }
 }
 
+/** The lock file `lock`, until it is released; undefined: a process that lives has it. */
+export async function takeLock(lock: string): Promise<(() => Promise<void>) | undefined> {
+  if (!(await lockTaken(lock))) {
+    if (!(await isStale(lock))) return undefined;
+    await rm(lock, { force: true });
+    if (!(await lockTaken(lock))) return undefined;
+  }
+  return async () => { await rm(lock, { force: true }); };
+}
+
 /** `path`, made by `make` (which gets a temporary path beside it) unless it is there. After the wait it is made without the lock: twice the work, not a hang. */
 export async function makeOnce(path: string, make: (temporary: string) => Promise<void>): Promise<string> {
   const lock = `${path}.lock`;

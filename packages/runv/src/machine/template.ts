@@ -52,7 +52,7 @@ function shapeOf(machine: TemplatableMachine, at: (name: string) => string, memo
 }
 
 /** Changes with everything that a template depends on: QEMU, kernel, init, the command line, the host's kernel. */
-async function keyOf(machine: TemplatableMachine): Promise<string> {
+export async function templateKey(machine: TemplatableMachine): Promise<string> {
   const { size, mtimeMs } = await stat(machine.qemu);
   const parts = [...qemuCommand(shapeOf(machine, (name) => name, 'memory')), size, mtimeMs, machine.kernel.digest, machine.kernel.initDigest, release()];
   return createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, 32);
@@ -63,7 +63,7 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 /** The template for such a machine, checked; undefined when there is none, or not a whole one any more. */
 export async function findTemplate(directory: string, machine: TemplatableMachine): Promise<Template | undefined> {
   if (!isTemplatable(machine)) return undefined;
-  const place = join(directory, await keyOf(machine));
+  const place = join(directory, await templateKey(machine));
   const template = { memoryPath: join(place, 'memory'), statePath: join(place, 'state') };
   try {
     const record = JSON.parse(await readFile(join(place, 'template.json'), 'utf8')) as TemplateRecord;
@@ -111,6 +111,16 @@ export async function wakeClone(qmpPath: string, timeoutMs = 10_000, paused = fa
   }
 }
 
+/** Lets a machine that stands still go on. Throws `qmp-failed` or `qmp-timeout`. */
+export async function resumeMachine(qmpPath: string): Promise<void> {
+  const qmp = await Qmp.connect(qmpPath);
+  try {
+    await qmp.cont();
+  } finally {
+    qmp.close();
+  }
+}
+
 export interface TemplateOptions {
   /** Whom QEMU runs as, and whom the memory belongs to; absent: this process's user. */
   readonly user?: User;
@@ -123,7 +133,7 @@ export async function makeTemplate(directory: string, machine: TemplatableMachin
   const there = await findTemplate(directory, machine);
   if (there !== undefined) return there;
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  const place = join(directory, await keyOf(machine));
+  const place = join(directory, await templateKey(machine));
   await makeOnce(place, (temporary) => bootTemplate(temporary, machine, options));
   return { memoryPath: join(place, 'memory'), statePath: join(place, 'state') };
 }

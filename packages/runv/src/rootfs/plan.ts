@@ -39,6 +39,8 @@ export interface RootfsRequest {
   readonly kernel?: Pick<Kernel, 'initrdPath'>;
   /** What the kernel lacks (`overlay`, `erofs`, `virtiofs`), as its verdict says. */
   readonly lacks?: readonly string[];
+  /** The scratch disk is only named: whoever asks makes it, or puts one there. */
+  readonly deferScratch?: boolean;
   /** Text of /proc/self/mountinfo; for tests. */
   readonly mountinfo?: string;
 }
@@ -52,6 +54,8 @@ export interface RootfsPlan {
   /** VM_C_LAYER, lowest first, and VM_C_SCRATCH. */
   readonly guest: readonly GuestRecord[];
   readonly virtiofs: readonly (SharedDirectory & { readonly side: SideProcess })[];
+  /** What is written goes there. `isNew`: nobody has written yet. */
+  readonly scratch?: { readonly path: string; readonly isNew: boolean };
   /** Instead of the kernel's; the guest needs about twice its size in memory besides what it needs anyway. */
   readonly initrd?: { readonly path: string; readonly sizeBytes: number };
 }
@@ -90,11 +94,14 @@ export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   }
   const images = await layerImages(located, request);
   const layers = images.map((path, index): Disk => ({ id: `layer${index}`, path, readOnly: true }));
-  const scratch: Disk = { id: 'scratch', path: await provideScratch(disk('scratch'), config.layerDir, owner), readOnly: false };
+  const scratch: Disk = { id: 'scratch', path: disk('scratch'), readOnly: false };
+  const isNew = await stat(scratch.path).then(() => false, () => true);
+  if (request.deferScratch !== true) await provideScratch(scratch.path, config.layerDir, owner);
   return {
     disks: [...layers, scratch],
     guest: [...layers.map((_, index) => layerRecord('erofs', diskName(index))), { tag: tagScratch, payload: Buffer.from(diskName(layers.length)) }],
     virtiofs: [],
+    scratch: { path: scratch.path, isNew },
   };
 }
 

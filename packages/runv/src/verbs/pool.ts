@@ -1,0 +1,32 @@
+// runv pool ls | sweep [--all]: the machines that wait ready, and the end of those whose image is gone, or of all.
+import { rm, stat } from 'node:fs/promises';
+import { parseArguments } from '../arguments.ts';
+import { readConfig } from '../config.ts';
+import { Failure } from '../failure.ts';
+import type { Globals } from '../globals.ts';
+import { readyMembers, sweepPool, type MemberRecord } from '../pool/members.ts';
+import { poolPlaces } from '../pool/places.ts';
+
+const isGone = (path: string): Promise<boolean> => stat(path).then(() => false, () => true);
+
+async function hasLostLayers({ layers }: MemberRecord): Promise<boolean> {
+  return (await Promise.all(layers.map(isGone))).some(Boolean);
+}
+
+export async function run(args: readonly string[], { root }: Globals): Promise<number> {
+  const { rest: [action], flags } = parseArguments(args, { flags: ['all'] });
+  const { layerDir } = await readConfig(root);
+  switch (action) {
+    case 'ls':
+      process.stdout.write(`${JSON.stringify(await readyMembers(layerDir))}\n`);
+      return 0;
+    case 'sweep': {
+      const all = flags.has('all');
+      await sweepPool(layerDir, all ? () => true : hasLostLayers);
+      if (all) await Promise.all([poolPlaces(layerDir).directory, poolPlaces(layerDir).scratchDir].map((directory) => rm(directory, { recursive: true, force: true })));
+      return 0;
+    }
+    default:
+      throw new Failure('usage', 'runv pool ls | sweep [--all]');
+  }
+}
