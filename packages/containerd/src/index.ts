@@ -7,6 +7,7 @@ export { ContainerdError, isContainerdError, type ContainerdErrorCode } from './
 export type { ContainerdEvent, Events, Subscription } from './events.ts';
 export type { Descriptor, ImageRecord, ImageStore } from './image-store.ts';
 export type { Lease, LeaseResource, Leases } from './leases.ts';
+export { blkioGroups, decodeMetrics, type MetricsV1, type MetricsV2 } from './metrics.ts';
 export type { CallOptions } from './rpc.ts';
 export type { Mount, SnapshotInfo, SnapshotKind, Snapshots } from './snapshots.ts';
 export type { NewExec, NewTask, TaskExit, TaskMetric, TaskProcess, Tasks, TaskStatus, TaskStdio } from './tasks.ts';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const FILES = [
   'containers.proto', 'content.proto', 'diff.proto', 'events.proto', 'images.proto', 'introspection.proto', 'leases.proto',
-  'namespaces.proto', 'snapshots.proto', 'tasks.proto', 'task-events.proto', 'runc-options.proto', 'version.proto',
+  'namespaces.proto', 'snapshots.proto', 'tasks.proto', 'task-events.proto', 'runc-options.proto', 'version.proto', 'metrics-v1.proto', 'metrics-v2.proto',
 ];
 
 /** How a method is called; the functions are made once by proto-loader, so that a call does no reflection. */

@@ -5,6 +5,8 @@ import type { ExecSpec, ImageRecord } from '@pouch/domain';
 export interface HostCalls {
   /** Like `ps` in the container: titles and rows, `psArgs` as `docker top` takes them. */
   'container.top': { params: { containerId: string; psArgs: string }; result: { titles: string[]; processes: string[][] } };
+  /** How much it uses just now; of a machine, as its guest sees it. `not-running` where it does not run. */
+  'container.stats': { params: { containerId: string }; result: ContainerReading };
   'container.resize': { params: { containerId: string; rows: number; columns: number }; result: Record<string, never> };
   'exec.resize': { params: { containerId: string; execId: string; rows: number; columns: number }; result: Record<string, never> };
   /** Writable layer and root file system, in bytes. */
@@ -53,6 +55,50 @@ export interface HostPipes {
     params: { quiet: boolean; actor: string };
     trailer: { seq: number; loaded: { name: string | null; imageId: string }[] };
   };
+}
+
+export interface BlkioReading {
+  readonly op: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly value: number;
+}
+
+export interface LinkReading {
+  readonly rxBytes: number; readonly rxPackets: number; readonly rxErrors: number; readonly rxDropped: number;
+  readonly txBytes: number; readonly txPackets: number; readonly txErrors: number; readonly txDropped: number;
+}
+
+/** One reading of what a container uses; counters since it was started. Whole numbers, none above 2⁵³−1. */
+export interface ContainerReading {
+  /** By the host's clock, ms since 1970. */
+  readonly readAtMs: number;
+  readonly cpu: {
+    readonly totalNs: number; readonly userNs: number; readonly kernelNs: number;
+    /** Empty where the kernel does not tell. */
+    readonly perCpuNs: readonly number[];
+    /** All that its processors did and did not do: of the host, or of the machine. */
+    readonly systemNs: number;
+    readonly processors: number;
+    readonly throttling: { readonly periods: number; readonly throttledPeriods: number; readonly throttledNs: number };
+  };
+  readonly memory: {
+    /** With the page cache; `stats` tells how much of it can be given back, as `total_inactive_file` (cgroup v1) or `inactive_file`. */
+    readonly usageBytes: number;
+    /** Null where the kernel does not tell. */
+    readonly maxUsageBytes: number | null;
+    /** At most what the host or machine has. */
+    readonly limitBytes: number;
+    readonly failures: number | null;
+    /** By the kernel's own names. */
+    readonly stats: Readonly<Record<string, number>>;
+  };
+  /** `limit`: 0 where there is none. */
+  readonly pids: { readonly current: number; readonly limit: number };
+  /** By name, without the loopback; null where its network is the host's. */
+  readonly links: Readonly<Record<string, LinkReading>> | null;
+  /** By Docker's names, e.g. `io_service_bytes_recursive`. */
+  readonly blkio: Readonly<Record<string, readonly BlkioReading[]>>;
 }
 
 export type HostCallName = keyof HostCalls;

@@ -25,7 +25,7 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   if (!terminal && request.consoleSocket !== undefined) throw new Failure('usage', 'cannot use console socket if runv will not detach or allocate tty');
   const state: ContainerState = {
     id, ociVersion: spec.ociVersion ?? '1.0.2', pid: 0, pidStart: '', bundle, rootfs: resolve(bundle, spec.root?.path ?? 'rootfs'), created: new Date().toISOString(),
-    annotations: spec.annotations ?? {}, cgroups: [], paused: false, hooks: spec.hooks ?? {}, memoryBytes: 0, arg0: spec.process.args[0] ?? '',
+    annotations: spec.annotations ?? {}, cgroups: [], paused: false, hooks: spec.hooks ?? {}, memoryBytes: 0, vcpus: 0, arg0: spec.process.args[0] ?? '',
   };
   writeState(root, state);
   cleanUp.push(() => rm(places.socketDir, { recursive: true, force: true }));
@@ -50,7 +50,7 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
     const pidStart = processStart(monitor.pid);
     if (pidStart === undefined) throw new Failure('machine', 'the monitor has ended');
-    writeState(root, { ...state, cgroups, pid: monitor.pid, pidStart, memoryBytes: plan.machine.memoryBytes });
+    writeState(root, { ...state, cgroups, pid: monitor.pid, pidStart, memoryBytes: plan.machine.memoryBytes, vcpus: plan.machine.vcpus });
     return monitor;
   } finally {
     holder?.end();

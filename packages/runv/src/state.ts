@@ -24,6 +24,9 @@ export interface ContainerState {
   readonly hooks: HookSet;
   /** Guest's memory, bytes. */
   readonly memoryBytes: number;
+  /** What the container may use of it, since an update lowered that. */
+  readonly memoryLimitBytes?: number;
+  readonly vcpus: number;
   readonly arg0: string;
 }
 

@@ -8,6 +8,7 @@ import type { Execs } from './exec/exec.ts';
 import type { Machines } from './machines/machines.ts';
 import { shutDownHost } from './reconcile/shutdown.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
+import { Stats } from './stats/stats.ts';
 import { attach } from './streams/attach.ts';
 import { consoleOutput } from './streams/console.ts';
 import { logs } from './streams/logs.ts';
@@ -24,9 +25,11 @@ const maxTerminalSide = 0xffff;
 
 /** Serves as soon as NATS can be reached, until `stop`. */
 export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop(): Promise<void> } {
+  const stats = new Stats(rooms);
   const calls: CallHandlers = {
     ...images.calls,
     'container.top': ({ containerId, psArgs }) => top(rooms, containerId, psArgs),
+    'container.stats': ({ containerId }) => stats.read(containerId),
     'container.resize': async ({ containerId, rows, columns }) => await resize(rooms, containerId, undefined, { rows, columns }),
     'exec.resize': async ({ containerId, execId, rows, columns }) => await resize(rooms, containerId, execId, { rows, columns }),
     'kernel.probe': ({ name, actor }) => machinesOf(rooms).probe(name, actor),
@@ -60,6 +63,7 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     async stop() {
       stopped = true;
       await server?.stop();
+      rooms.machines?.readings.close();
     },
   };
 }

@@ -39,7 +39,11 @@ describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () 
     assert.deepEqual([exec.code, exec.stdout], [3, `${release}\n`]);
     assert.match(await on.p('top', 'vm'), /^UID +PID[^]*trap/);
     assert.notEqual((await on.tryPouch(['top', 'vm', '-o', 'wchan'])).code, 0);
+    const [used = '', memory = ''] = (await on.p('stats', '--no-stream', '--format', '{{.PIDs}} {{.MemUsage}}', 'vm')).split(/ (.*)/);
+    assert.ok(Number(used) >= 1 && Number(used) < 10, `${used} processes of the guest`);
+    assert.match(memory, /^[1-9][\d.]*MiB \/ 256MiB$/, 'the guest’s view: not the memory of QEMU');
     await on.p('pause', 'vm');
+    assert.match(await on.p('stats', '--no-stream', '--format', '{{.CPUPerc}} {{.MemUsage}}', 'vm'), /^0\.00% .* \/ 256MiB$/, 'one that stands still uses what it used last');
     await on.p('unpause', 'vm');
     await on.p('stop', 'vm');
     assert.equal(await on.p('inspect', '-f', '{{.State.ExitCode}}', 'vm'), '5');
@@ -79,6 +83,7 @@ describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () 
     await on.d('run', '-d', '--name', 'dvm', '--runtime', 'runv', 'busybox', 'sh', '-c', 'echo began; sleep 1000');
     assert.equal(await on.d('exec', 'dvm', 'uname', '-r'), release);
     await eventually('its output is there', async () => (await on.d('logs', 'dvm')) === 'began');
+    assert.match(await on.d('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}} {{.NetIO}}', 'dvm'), /^dvm [1-9][\d.]*MiB \/ 256MiB [1-9]/);
     await on.d('rm', '-f', 'dvm');
   });
 

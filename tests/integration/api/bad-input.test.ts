@@ -158,7 +158,10 @@ test('parameters of the path and the query', async () => {
     ['GET', '/v1.20/containers/json', 400, 'client version 1.20 is too old. Minimum supported API version is 1.24'],
     ['GET', '/v1.43/networks', 501, 'NetworkList'],
     ['POST', '/auth', 501, 'SystemAuth'],
-    ['GET', `/containers/${id}/stats`, 501, 'ContainerStats'],
+    ['GET', `/containers/${id}/changes`, 501, 'ContainerChanges'],
+    ['GET', `/containers/${id}/stats?stream=maybe`, 400, 'stream'],
+    ['GET', `/containers/${id}/stats?stream=1&one-shot=1`, 400, 'one-shot'],
+    ['GET', '/containers/nosuch/stats', 404, 'nosuch'],
   ];
   for (const [method, path, status, field] of cases) {
     const answer = await api.ask(method, encodeQuery(path), method === 'POST' && path.startsWith('/containers/create') ? { body: { Image: 'busybox' } } : {});

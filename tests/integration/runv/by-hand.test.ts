@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { openSync, closeSync } from 'node:fs';
 import { access, chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { template } from '../../../packages/runv/src/verbs/spec.ts';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
@@ -77,6 +78,13 @@ describe('runv by hand', { skip }, () => {
     assert.match((await verb(['exec', 'two', 'no-such'])).err, /executable file not found/);
     assert.equal((JSON.parse((await verb(['ps', '--format', 'json', 'two'])).out) as number[]).length, 1);
     assert.equal((JSON.parse((await verb(['events', '--stats', 'two'])).out) as { type: string }).type, 'stats');
+    const events = spawn(runv, ['--root', root, 'events', '--interval', '200ms', 'two'], { stdio: ['ignore', 'pipe', 'inherit'], env: {} });
+    t.after(() => events.kill('SIGKILL'));
+    const eventsEnd = once(events, 'exit') as Promise<[number]>;
+    const readings = createInterface({ input: events.stdout })[Symbol.asyncIterator]();
+    for (let count = 0; count < 3; count++) assert.equal((JSON.parse((await readings.next()).value as string) as { type: string }).type, 'stats');
+    events.stdout.resume();
+    assert.match((await verb(['events', '--interval', 'soon', 'two'])).err, /"soon" is no duration/);
     assert.match((await verb(['create', '--bundle', await bundle(['true']), 'two'])).err, /already exists/);
     assert.match((await verb(['delete', 'two'])).err, /not stopped/);
     assert.equal((await verb(['pause', 'two'])).code, 0);
@@ -87,6 +95,7 @@ describe('runv by hand', { skip }, () => {
     assert.match((await verb(['update', '--memory', String(2 ** 40), 'two'])).err, /cannot get more than/);
     assert.equal((await verb(['kill', 'two', 'KILL'])).code, 0);
     await until('its end', async () => ((await status('two')) === 'stopped' ? true : undefined));
+    assert.deepEqual((await eventsEnd)[0], 0, 'events end with the container');
   });
 
   test('run: exit status, volumes, files', async () => {

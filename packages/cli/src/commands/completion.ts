@@ -8,7 +8,7 @@ export type NameKind = 'containers' | 'running' | 'images' | 'names' | null;
 
 const kinds: Readonly<Record<string, NameKind>> = {
   run: 'images', create: 'images', start: 'containers', stop: 'running', restart: 'containers', kill: 'running', rm: 'containers', rename: 'containers', wait: 'containers', logs: 'containers',
-  exec: 'running', attach: 'running', inspect: 'names', top: 'running', pause: 'running', unpause: 'running', images: 'images', pull: 'images', tag: 'images', rmi: 'images', history: 'images',
+  exec: 'running', attach: 'running', inspect: 'names', top: 'running', stats: 'running', pause: 'running', unpause: 'running', images: 'images', pull: 'images', tag: 'images', rmi: 'images', history: 'images',
 };
 
 export interface Entry {

@@ -34,6 +34,24 @@ export interface ContainerDetail {
   readonly HostConfig?: { readonly AutoRemove?: boolean };
 }
 
+interface CpuAnswer {
+  readonly cpu_usage?: { readonly total_usage: number };
+  readonly system_cpu_usage?: number;
+  readonly online_cpus?: number;
+}
+
+/** Of a container that does not run, nearly everything is absent. */
+export interface StatsAnswer {
+  readonly id?: string;
+  readonly name?: string;
+  readonly cpu_stats?: CpuAnswer;
+  readonly precpu_stats?: CpuAnswer;
+  readonly memory_stats?: { readonly usage?: number; readonly limit?: number; readonly stats?: Readonly<Record<string, number>> };
+  readonly pids_stats?: { readonly current?: number };
+  readonly networks?: Readonly<Record<string, { readonly rx_bytes: number; readonly tx_bytes: number }>>;
+  readonly blkio_stats?: { readonly io_service_bytes_recursive?: readonly { readonly op: string; readonly value: number }[] | null };
+}
+
 export interface Created {
   readonly Id: string;
   readonly Warnings?: readonly string[] | null;

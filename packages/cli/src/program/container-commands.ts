@@ -101,6 +101,15 @@ nor -i or -t is given, so that \`pouch start -i\` gives a shell.\n`);
     .action(does(async (name: string, psArgs: string[]) => (await import('../commands/lifecycle.ts')).top(context, name, psArgs)))
     .addHelpText('after', examples('pouch top web', 'pouch top web -o pid,args'));
 
+  group('stats', 'Show what containers use: processors, memory, network, disks')
+    .argument('[container...]', 'the running ones unless named')
+    .addOption(new Option('-a, --all', 'also those that do not run'))
+    .addOption(new Option('--no-stream', 'once, not as it changes'))
+    .addOption(new Option('--no-trunc', 'whole ids'))
+    .addOption(new Option('--format <format>', 'table, json (an object a line) or a template such as "{{.Name}} {{.CPUPerc}}"'))
+    .action(does(async (names: string[], flags: object) => (await import('../commands/stats.ts')).stats(context, names, flags)))
+    .addHelpText('after', examples('pouch stats', 'pouch stats --no-stream web', "pouch stats --no-stream --format '{{.Name}} {{.MemUsage}}'"));
+
   group('logs', 'Print what a container has written')
     .argument('<container>')
     .addOption(new Option('-f, --follow', 'go on as it writes more'))

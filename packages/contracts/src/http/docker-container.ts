@@ -135,6 +135,7 @@ export const DockerAttachQuery = Type.Object({
 });
 const Cells = Type.Integer({ minimum: 0, maximum: 65_535 });
 export const DockerResizeQuery = Type.Object({ h: Cells, w: Cells });
+export const DockerStatsQuery = Type.Object({ stream: BoolQuery('A line a second until the container is removed; true'), 'one-shot': BoolQuery('With stream=false: at once, without a reading before it') });
 export const DockerTopQuery = Type.Object({ ps_args: TextQuery('Arguments of ps; -ef', 1_024) });
 export const DockerTop = Type.Object({ Titles: Type.Array(Type.String()), Processes: Type.Array(Type.Array(Type.String())) });
 

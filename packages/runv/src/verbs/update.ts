@@ -9,7 +9,7 @@ import type { Globals } from '../globals.ts';
 import { op, updateTag } from '../protocol/ops.ts';
 import { record, u64 } from '../protocol/records.ts';
 import type { ResourcesSpec } from '../spec.ts';
-import { readState, statusOf } from '../state.ts';
+import { readState, statusOf, writeState } from '../state.ts';
 
 const numbers = { 'cpu-quota': 'quota', 'cpu-period': 'period', 'cpu-share': 'shares' } as const;
 
@@ -44,6 +44,7 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
     ...(processes === 0 ? [] : [record(updateTag.pids, u64(processes < 0 ? 2n ** 64n - 1n : BigInt(processes)))]),
   ];
   if (records.length > 0) await askGuest(root, id, op.update, op.updated, Buffer.concat(records));
+  if (limit > 0) writeState(root, { ...state, memoryLimitBytes: limit });
   limitCgroups(state.cgroups, resources, state.memoryBytes);
   return 0;
 }

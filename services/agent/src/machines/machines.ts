@@ -10,6 +10,7 @@ import { messageOf, OperatingError, type Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
 import { ImpossibleError } from '../containers/failures.ts';
 import { unpackKernel } from './kernel-archive.ts';
+import { Readings } from './readings.ts';
 import { Runv, type GuestProcess, type StoredKernel } from './runv.ts';
 
 export interface MachinesDeps {
@@ -31,6 +32,8 @@ const softwareWarning = 'virtual machines (runtime runv) run in software emulati
 export class Machines {
   readonly #deps: MachinesDeps;
   readonly #runv: Runv;
+  /** What guests tell of their use of things. */
+  readonly readings: Readings;
   readonly #directory: string;
   #kernels: readonly StoredKernel[] = [];
   #acceleration: MachineFacts['acceleration'] = null;
@@ -45,7 +48,9 @@ export class Machines {
 
   constructor(deps: MachinesDeps) {
     this.#deps = deps;
-    this.#runv = new Runv({ path: deps.path, root: deps.root, searchPath: deps.config.path });
+    const runv = { path: deps.path, root: deps.root, searchPath: deps.config.path };
+    this.#runv = new Runv(runv);
+    this.readings = new Readings(runv);
     this.#directory = join(deps.config.dataDir, 'runv');
   }
 

@@ -4,7 +4,7 @@ import { endpointsNotThere } from '../system/not-there.ts';
 
 const read = [
   'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /system/df', 'GET /events', 'GET /openapi.json', 'GET /cluster/openapi.json', 'GET /cluster/whoami',
-  'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
+  'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/stats', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
   'GET /images/json', 'GET /images/:name/json', 'GET /images/:name/history', 'GET /images/:name/get', 'GET /images/*',
   'GET /cluster/hosts', 'GET /cluster/health', 'GET /cluster/events', 'GET /cluster/containers', 'GET /cluster/containers/:id', 'GET /cluster/containers/:id/history', 'GET /cluster/containers/:id/console',
   'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy',

@@ -25,6 +25,7 @@ import { pruneContainers } from './prune.ts';
 import { readSettings, requireImage } from './settings.ts';
 import { signalName } from './signals.ts';
 import { sizesOf } from './sizes.ts';
+import { statsRoute } from './stats.ts';
 import { waitRoute } from './wait.ts';
 
 const tags = ['Container'];
@@ -35,6 +36,7 @@ export async function containerRoutes(app: FastifyInstance, deps: Deps): Promise
   readRoutes(app, deps);
   actionRoutes(app, deps);
   upkeepRoutes(app, deps);
+  statsRoute(app, deps);
   waitRoute(app, deps);
 }
 

@@ -6,7 +6,6 @@ import { notThereYet } from '../errors.ts';
 const endpoints: readonly (readonly [name: string, method: HTTPMethods, path: string])[] = [
   ['ContainerChanges', 'GET', '/containers/:id/changes'],
   ['ContainerExport', 'GET', '/containers/:id/export'],
-  ['ContainerStats', 'GET', '/containers/:id/stats'],
   ['ContainerUpdate', 'POST', '/containers/:id/update'],
   ['ContainerArchive', 'GET', '/containers/:id/archive'],
   ['ContainerArchiveInfo', 'HEAD', '/containers/:id/archive'],
