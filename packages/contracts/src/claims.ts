@@ -30,12 +30,19 @@ export interface Beat {
   readonly cpuLoad1: number;
 }
 
+/** What containers on a host are promised. */
+export interface Reservations {
+  readonly cpuNanos: number;
+  readonly memoryBytes: number;
+  readonly pids: number;
+}
+
 /** Scheduler's answer on `scheduler.status`, over core NATS. */
 export interface SchedulerStatus {
   readonly leader: string;
   readonly epoch: number;
   readonly sinceMs: number;
-  readonly hosts: readonly { readonly hostId: string; readonly lastBeatAtMs: number | null; readonly beat: Beat | null }[];
+  readonly hosts: readonly { readonly hostId: string; readonly lastBeatAtMs: number | null; readonly beat: Beat | null; readonly reserved?: Reservations }[];
   /** Containers that no host can take now and that are tried again, with the reason; some of them where they are many. */
   readonly waiting?: readonly { readonly containerId: string; readonly name: string; readonly reason: string }[];
 }

@@ -30,7 +30,9 @@ export function finishDockerItem(item: string, status: string, further: Readonly
 }
 
 /** Docker's word for the state. A container that its host has not made yet counts as created. */
-export function dockerState(container: Pick<Container, 'status'>): 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'removing' {
+export function dockerState(container: Pick<Container, 'status' | 'replaced'>): 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'removing' | 'dead' {
+  // Another one has its place: whatever it does where nobody sees it, it is to go.
+  if (container.replaced !== undefined) return 'dead';
   switch (container.status) {
     case 'assigned':
       return 'created';

@@ -249,7 +249,7 @@ class LogFollower {
         await delay(delayMs);
       }
     }
-    reconciler.wakeAll();
+    reconciler.logWasRead();
   }
 }
 

@@ -11,6 +11,7 @@ import { addGate } from './access/gate.ts';
 import { policyRoutes } from './access/policy.ts';
 import { RefusalLog } from './access/refusal-log.ts';
 import { tokenRoutes } from './access/tokens.ts';
+import { hostRoutes } from './cluster/host-routes.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
 import { streamRoutes } from './containers/streams.ts';
@@ -115,6 +116,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => imageRoutes(scope, deps));
   await app.register((scope) => eventRoutes(scope, deps));
   await app.register((scope) => clusterRoutes(scope, deps));
+  await app.register((scope) => hostRoutes(scope, deps));
   await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => tokenRoutes(scope, deps));
   await app.register((scope) => policyRoutes(scope, deps));

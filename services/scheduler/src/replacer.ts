@@ -40,7 +40,7 @@ export class Replacer {
     const { view } = this.#deps;
     for (const known of view.successions()) if (successorIsDue(known.container)) this.#take(known.container.id, () => this.#succeed(known));
     for (const host of view.hosts()) {
-      if (host.state === 'lost') for (const known of view.movable(host.id)) this.#move(known, 'host-lost');
+      if (host.state === 'lost') this.#lost(host);
       else if (host.state === 'removed') for (const id of view.occupants(host.id)) this.#take(id, () => this.#report(host, containerId(id), { type: 'ReportRemoved' }));
       else if (host.drain?.done === false) this.#drain(host);
     }
@@ -52,6 +52,16 @@ export class Replacer {
     work()
       .catch((error: unknown) => this.#deps.logger.warn({ err: error, id }, 'a step of moving did not go through; it is taken up again'))
       .finally(() => this.#inFlight.delete(id));
+  }
+
+  /** What is not made yet has nothing to lose: it is placed elsewhere. What may be moved is. */
+  #lost(host: Host): void {
+    const { view } = this.#deps;
+    for (const { container, seq } of view.unmade(host.id)) {
+      if (container.requests.some(({ action }) => action.kind === 'remove')) continue;
+      this.#take(container.id, () => this.#report(host, container.id, { type: 'ReportRejected', code: 'host-lost', message: 'the host was lost before it had made the container' }, { seq, snapshot: container }));
+    }
+    for (const known of view.movable(host.id)) this.#move(known, 'host-lost');
   }
 
   /** Moves one, if it may be moved and another host can take it. It stays as it is while none can. */

@@ -1,5 +1,6 @@
 // The scheduler put together: it follows the log all the time, and acts on what it sees while it holds the lease.
 import { claimsBucket, everyBeat, everySubject, leasesBucket, schedulerLease, schedulerStatusSubject, streamName, toMessage, type Beat, type NameClaim, type Recorded, type SchedulerStatus } from '@pouch/contracts';
+import type { HostId } from '@pouch/domain';
 import { connectNats, openClaims, openEventLog, openLease, type PouchLog, type Term } from '@pouch/eventlog';
 import { systemClock, type Logger } from '@pouch/process';
 import type { SchedulerConfig } from './config.ts';
@@ -86,7 +87,7 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     } });
     connection.subscribe(schedulerStatusSubject, { callback: (error, message) => {
       if (error !== null || term === null) return;
-      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status(), waiting: patience.told() } satisfies SchedulerStatus));
+      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status().map((host) => ({ ...host, reserved: view.reserved(host.hostId as HostId) })), waiting: patience.told() } satisfies SchedulerStatus));
     } });
   }, (error: unknown) => logger.debug({ err: error }, 'closed before NATS was reached'));
 

@@ -1,6 +1,6 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody and decides nothing.
-import type { AggregateKind, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Image, Kernel, Placement } from '@pouch/domain';
+import type { AggregateKind, Amounts, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Image, Kernel, Placement } from '@pouch/domain';
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
 import { Books, holdOf } from './books.ts';
 
@@ -42,6 +42,7 @@ export class View {
   readonly #gone = new Map<string, Gone>();
   /** Containers that may get a successor elsewhere, by host and id; kept apart, for they are few. */
   readonly #movable = new Map<HostId, Map<string, Known>>();
+  readonly #unmade = new Map<HostId, Map<string, Known>>();
   /** Replaced ones whose successor does not stand in the log yet. */
   readonly #successions = new Map<string, Known>();
   /** Replaced containers that are on their host still, by host. */
@@ -112,7 +113,7 @@ export class View {
 
   #applyContainer(subject: string, seq: number, container: Container): void {
     if (this.#unassigned.get(container.id)?.hostId === container.hostId) this.#unassigned.delete(container.id);
-    this.#keepMovable({ container, seq });
+    this.#keepApart({ container, seq });
     if (container.status !== 'removed') return this.#books.promise(container, container.hostId, holdOf(container));
     if (this.#books.promised(container.id)?.hostId === container.hostId) this.release(container.id);
     const { reason, removedAtMs } = container;
@@ -128,20 +129,20 @@ export class View {
     this.#gone.set(subject, { subject, atMs: removedAtMs });
   }
 
-  #keepMovable(known: Known): void {
+  #keepApart(known: Known): void {
     const { container } = known;
     const { id, hostId, status, replaced, spec } = container;
     if (replaced !== undefined && !replaced.requested) this.#successions.set(id, known);
     else this.#successions.delete(id);
+    if (status === 'assigned') keep(this.#unmade, known);
+    else this.#unmade.get(hostId)?.delete(id);
     if (spec.placement?.rescheduleOnHostLoss !== true) return;
-    let ofHost = this.#movable.get(hostId);
-    if (ofHost === undefined) this.#movable.set(hostId, (ofHost = new Map()));
     let leaving = this.#leaving.get(hostId);
     if (leaving === undefined) this.#leaving.set(hostId, (leaving = new Set()));
     if (replaced !== undefined && status !== 'removed') leaving.add(id);
     else leaving.delete(id);
-    if (status === 'removed' || replaced !== undefined) ofHost.delete(id);
-    else ofHost.set(id, known);
+    if (status === 'removed' || replaced !== undefined) this.#movable.get(hostId)?.delete(id);
+    else keep(this.#movable, known);
   }
 
   /** Counts a container against a host at once, before the log has told of it. Doing it again changes nothing. */
@@ -189,6 +190,17 @@ export class View {
     return new Set([...this.#waiting.keys(), ...[...this.#movable.values()].flatMap((ofHost) => [...ofHost.keys()])]);
   }
 
+  /** What containers on a host are promised. */
+  reserved(hostId: HostId): Amounts {
+    const { cpuNanos, memoryBytes, pids } = this.#books.of(hostId).reserved;
+    return { cpuNanos, memoryBytes, pids };
+  }
+
+  /** Containers that a host has been given and has not made yet. */
+  unmade(hostId: HostId): readonly Known[] {
+    return [...(this.#unmade.get(hostId)?.values() ?? [])];
+  }
+
   /** Ids of all containers that a host has or is promised. */
   occupants(hostId: HostId): readonly string[] {
     return this.#books.occupants(hostId);
@@ -234,4 +246,11 @@ export class View {
   forget(gone: Gone): void {
     this.#gone.delete(gone.subject);
   }
+}
+
+function keep(byHost: Map<HostId, Map<string, Known>>, known: Known): void {
+  const { id, hostId } = known.container;
+  const ofHost = byHost.get(hostId);
+  if (ofHost === undefined) byHost.set(hostId, new Map([[id, known]]));
+  else ofHost.set(id, known);
 }

@@ -33,10 +33,10 @@ test('ps --at and inspect --at ask for the instant and print what was', async (t
 
 test('cluster hosts prints a row a host', async (t) => {
   const api = await standIn(t);
-  const answer: ClusterHosts = { hosts: [{ id: 'h1', state: 'up', stateSinceMs: 0, joinedAtMs: 0, cordoned: true, containers: { total: 3, running: 1 }, beat: null, lastBeatAtMs: null, facts: { hostname: 'h1', address: '10.0.0.1', labels: {}, capacity: { cpuNanos: 2e9, memoryBytes: 8 * 2 ** 30 }, platform: { os: 'linux', architecture: 'amd64', osName: 'x', kernelVersion: '6', cgroupVersion: 2 }, runtimes: [{ name: 'runc', path: 'runc' }, { name: 'runv', path: 'runv' }], versions: { agent: '1', containerd: '1', runc: '1' }, warnings: [] } }] };
+  const answer: ClusterHosts = { hosts: [{ id: 'h1', state: 'up', stateSinceMs: 0, joinedAtMs: 0, cordoned: true, labels: { rack: 'r1' }, drain: null, reserved: { cpuNanos: 0, memoryBytes: 2 ** 30, pids: 0 }, containers: { total: 3, running: 1 }, beat: null, lastBeatAtMs: null, facts: { hostname: 'h1', address: '10.0.0.1', labels: {}, capacity: { cpuNanos: 2e9, memoryBytes: 8 * 2 ** 30 }, platform: { os: 'linux', architecture: 'amd64', osName: 'x', kernelVersion: '6', cgroupVersion: 2 }, runtimes: [{ name: 'runc', path: 'runc' }, { name: 'runv', path: 'runv' }], versions: { agent: '1', containerd: '1', runc: '1' }, warnings: [] } }] };
   answers(api, 'GET', /^\/cluster\/hosts$/, answer);
   const [, row] = (await pouch(api, ['cluster', 'hosts'])).stdout.split('\n').map((line) => line.split(/ {2,}/));
-  assert.deepEqual(row, ['h1', 'up, cordoned', '10.0.0.1', '1 of 3 running', '2', '8GiB', 'runc,runv', 'none', 'none']);
+  assert.deepEqual(row, ['h1', 'up, cordoned', '10.0.0.1', '1 of 3 running', '2', '8GiB', '1GiB', 'runc,runv', 'none', 'rack=r1', 'none']);
 });
 
 test('cluster verify ends with 1 where anything differs', async (t) => {

@@ -1,7 +1,7 @@
 // The agent's plan, by behaviour: what is wanted of a container and what is seen of it, and the one step that follows.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fold, type Action, type Container, type ContainerEvent } from '@pouch/domain';
+import { fold, noRules, type Action, type Container, type ContainerEvent } from '@pouch/domain';
 import { escalationOf, plan, policyStartId, type Circumstances, type Plan } from '../../../services/agent/src/reconcile/plan.ts';
 import type { Observed } from '../../../services/agent/src/tasks/observed.ts';
 import { aContainerId, aHostId, anExit, aRun, aSpec } from '../../fixtures/domain.ts';
@@ -20,7 +20,7 @@ function given(...events: ContainerEvent[]): Container {
 }
 
 function planned(container: Container, different: Partial<Circumstances> = {}): Plan {
-  return plan(container, { observed: null, attempts: new Map(), nowMs: 1_000, shuttingDown: false, tasksKnown: true, bootedAtMs: 0, ...different });
+  return plan(container, { observed: null, attempts: new Map(), nowMs: 1_000, shuttingDown: false, tasksKnown: true, bootedAtMs: 0, clearing: false, logRead: true, hasFiles: false, ...different });
 }
 
 function step(container: Container, different: Partial<Circumstances> = {}): object | null {
@@ -146,4 +146,29 @@ test('pause and unpause go by the state', () => {
   const paused: ContainerEvent = { type: 'ContainerPaused', commandId: null, atMs: 0 };
   assert.deepEqual(step(given(created, started(), asked('p', { kind: 'pause' })), { observed: running }), { type: 'pause', commandId: 'p' });
   assert.deepEqual(step(given(created, started(), paused, asked('u', { kind: 'unpause' })), { observed: { ...running, status: 'paused' } }), { type: 'unpause', commandId: 'u' });
+});
+
+test('while replaced containers are here nothing is made or started, and what is to end ends', () => {
+  const clearing = { clearing: true };
+  assert.equal(step(given(), clearing), null);
+  assert.equal(step(given(created, asked('s1', { kind: 'start' })), clearing), null);
+  assert.equal(step(given(created, started(), exited('s1', 500)), clearing), null);
+  assert.deepEqual(step(given(created, started()), { ...clearing, observed: stopped }), { type: 'finish' });
+  const replaced: ContainerEvent = { type: 'ContainerReplaced', successorId: aContainerId, newName: 'one.replaced', why: 'host-lost', requests: [{ commandId: 'r', atMs: 0, action: { kind: 'remove', force: true } }], atMs: 0 };
+  assert.deepEqual(step(given(created, started(), replaced), { ...clearing, observed: running }), { type: 'signal', signal: 'SIGKILL', attemptId: 'r', done: null, wakes: true });
+  assert.deepEqual(step(given(created, started(), replaced, exited()), { ...clearing, observed: null }), { type: 'remove' });
+});
+
+test('what may have been replaced does not come back by its policy before the log has been read', () => {
+  const movable = { ...aSpec(), placement: { ...noRules, rescheduleOnHostLoss: true } };
+  const restarting = (spec = aSpec()): Container => fold('container', null, [{ ...assigned, spec } as ContainerEvent, created, started(), exited('s1', 500)]) as Container;
+  assert.equal(step(restarting(movable), { logRead: false }), null);
+  assert.deepEqual(step(restarting(movable)), { type: 'start', startId: policyStartId(aContainerId, 's1'), byPolicy: true });
+  assert.deepEqual(step(restarting(), { logRead: false }), { type: 'start', startId: policyStartId(aContainerId, 's1'), byPolicy: true });
+});
+
+test('what was made of a container that is another host\'s by now is cleared away', () => {
+  const elsewhere = given({ type: 'ContainerRejected', code: 'host-lost', message: 'x', atMs: 1 });
+  assert.equal(step(elsewhere), null);
+  assert.deepEqual(step(elsewhere, { hasFiles: true }), { type: 'discard' });
 });

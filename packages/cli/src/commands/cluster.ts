@@ -5,8 +5,9 @@ import { CliError } from '../errors.ts';
 import { render, type Column } from '../format/output.ts';
 import { humanAgo, humanMemory } from '../format/sizes.ts';
 import { progressBar } from '../progress/progress.ts';
+import { labelsText } from './hosts.ts';
 
-type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string; readonly Machines: string; readonly Warnings: string };
+type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string; readonly Machines: string; readonly Reserved: string; readonly Labels: string; readonly Versions: string; readonly Warnings: string };
 
 export async function hosts(context: Context, flags: { readonly format?: string }): Promise<number> {
   const client = await context.client();
@@ -22,8 +23,10 @@ export async function hosts(context: Context, flags: { readonly format?: string 
     { title: 'Containers', value: (row) => row.Containers },
     { title: 'CPUs', value: (row) => row.CPUs },
     { title: 'Memory', value: (row) => row.Memory },
+    { title: 'Reserved', value: (row) => row.Reserved },
     { title: 'Runtimes', value: (row) => row.Runtimes },
     { title: 'Machines', value: (row) => row.Machines },
+    { title: 'Labels', value: (row) => row.Labels },
     { title: 'Last beat', value: (row) => row.LastBeat },
   ];
   const now = Date.now();
@@ -37,7 +40,7 @@ export function hostRow(host: ClusterHost, nowMs: number): HostRow {
   return {
     ID: host.id,
     Hostname: facts.hostname,
-    State: `${host.state}${host.cordoned ? ', cordoned' : ''}`,
+    State: `${host.state}${host.drain !== null ? (host.drain.done ? ', drained' : ', draining') : host.cordoned ? ', cordoned' : ''}`,
     Address: facts.address,
     Containers: `${host.containers.running} of ${host.containers.total} running`,
     CPUs: `${Number((facts.capacity.cpuNanos / 1e9).toFixed(2))}${beat === null ? '' : ` (load ${beat.cpuLoad1.toFixed(2)})`}`,
@@ -46,8 +49,21 @@ export function hostRow(host: ClusterHost, nowMs: number): HostRow {
     LastBeat: host.lastBeatAtMs === null ? 'none' : humanAgo(nowMs - host.lastBeatAtMs),
     Kernel: facts.platform.kernelVersion,
     Machines: machinesText(facts.machines),
+    Reserved: reservedText(host.reserved),
+    Labels: labelsText(host.labels) || 'none',
+    Versions: `agent ${facts.versions.agent}, containerd ${facts.versions.containerd}, runc ${facts.versions.runc}`,
     Warnings: facts.warnings.join('; '),
   };
+}
+
+function reservedText(reserved: ClusterHost['reserved']): string {
+  if (reserved === null) return 'not known';
+  const parts = [
+    ...(reserved.memoryBytes > 0 ? [humanMemory(reserved.memoryBytes)] : []),
+    ...(reserved.cpuNanos > 0 ? [`${Number((reserved.cpuNanos / 1e9).toFixed(2))} CPUs`] : []),
+    ...(reserved.pids > 0 ? [`${reserved.pids} processes`] : []),
+  ];
+  return parts.length === 0 ? 'nothing' : parts.join(', ');
 }
 
 /** How a host runs virtual machines, and with which kernels. */

@@ -92,10 +92,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
   const cluster = (program.command('cluster') as PouchCommand).description('Hosts, and the log that everything is read from').helpGroup('System:') as PouchCommand;
   const group = (name: string, description: string) => (cluster.command(name) as PouchCommand).description(description) as PouchCommand;
 
-  group('hosts', 'List the hosts, what they have and what they run')
-    .addOption(listFormat())
-    .action(does(async (flags: object) => (await import('../commands/cluster.ts')).hosts(context, flags)))
-    .addHelpText('after', examples('pouch cluster hosts', 'pouch cluster hosts --format json'));
+  addHostCommands(group('hosts', 'List the hosts, what they have and what they run'), { context, does });
 
   group('events', 'Follow the log: every decision with its sequence, actor and cause')
     .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret or refusal'))
@@ -153,6 +150,42 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(format('json (an object a line)'))
     .action(does(async (flags: object) => (await import('../commands/cluster.ts')).rebuild(context, flags)))
     .addHelpText('after', examples('pouch cluster rebuild'));
+}
+
+function addHostCommands(hosts: PouchCommand, { context, does }: Pick<Runner, 'context' | 'does'>): void {
+  hosts
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/cluster.ts')).hosts(context, flags)))
+    .addHelpText('after', examples('pouch cluster hosts', 'pouch cluster hosts --format json', 'pouch cluster hosts drain a'));
+  const group = (name: string, description: string) => (hosts.command(name) as PouchCommand).description(description) as PouchCommand;
+
+  group('label', 'Give a host labels, or take them away; its configuration stays as it is')
+    .argument('<host>')
+    .argument('<name=value|name-...>')
+    .action(does(async (host: string, changes: string[]) => (await import('../commands/hosts.ts')).label(context, host, changes)))
+    .addHelpText('after', examples('pouch cluster hosts label a rack=r1 disk=ssd', 'pouch cluster hosts label a disk-', 'pouch run -e constraint:rack==r1 busybox'));
+
+  group('cordon', 'Let hosts take no new containers')
+    .argument('<host...>')
+    .action(does(async (names: string[]) => (await import('../commands/hosts.ts')).cordon(context, names, 'cordon')))
+    .addHelpText('after', examples('pouch cluster hosts cordon a'));
+
+  group('uncordon', 'Let hosts take containers again; ends a drain')
+    .argument('<host...>')
+    .action(does(async (names: string[]) => (await import('../commands/hosts.ts')).cordon(context, names, 'uncordon')))
+    .addHelpText('after', examples('pouch cluster hosts uncordon a'));
+
+  group('drain', 'Cordon a host and move away what can be moved: containers with the label io.pouch.reschedule=on-host-loss')
+    .argument('<host>')
+    .addOption(format('json (an object a line)'))
+    .action(does(async (host: string, flags: object) => (await import('../commands/hosts.ts')).drain(context, host, flags)))
+    .addHelpText('after', examples('pouch cluster hosts drain a'));
+
+  group('rm', 'Remove lost hosts for good')
+    .argument('<host...>')
+    .addOption(new Option('-f, --force', 'also with containers on them, which are given up'))
+    .action(does(async (names: string[], flags: object) => (await import('../commands/hosts.ts')).rm(context, names, flags)))
+    .addHelpText('after', examples('pouch cluster hosts rm a', 'pouch cluster hosts rm --force a'));
 }
 
 export function addKernelCommands(program: PouchCommand, { context, does }: Runner): void {

@@ -52,6 +52,7 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
   ],
   'Limits:': [
     new Option('-m, --memory <bytes>', 'memory, e.g. 512m or 2g'),
+    new Option('--memory-reservation <bytes>', 'memory that is set aside for it on its host, e.g. 128m'),
     new Option('--memory-swap <bytes>', 'memory and swap together; -1 is unlimited swap'),
     new Option('--cpus <number>', 'CPUs, e.g. 1.5'),
     new Option('-c, --cpu-shares <weight>', 'relative weight'),

@@ -20,6 +20,7 @@ export interface SettingFlags {
   readonly mount?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly memory?: string;
+  readonly memoryReservation?: string;
   readonly memorySwap?: string;
   readonly cpus?: string;
   readonly cpuShares?: string;
@@ -130,6 +131,7 @@ function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly stri
     Mounts: (flags.mount ?? []).map((text) => toMount(text, around.cwd)),
     Tmpfs: toTmpfs(flags.tmpfs ?? []),
     Memory: flags.memory === undefined ? undefined : toBytes('--memory', flags.memory),
+    MemoryReservation: flags.memoryReservation === undefined ? undefined : toBytes('--memory-reservation', flags.memoryReservation),
     MemorySwap: flags.memorySwap === undefined ? undefined : toBytesOrUnlimited('--memory-swap', flags.memorySwap),
     NanoCpus: flags.cpus === undefined ? undefined : toNanoCpus(flags.cpus),
     CpuShares: flags.cpuShares === undefined ? undefined : toInteger('--cpu-shares', flags.cpuShares, { min: 0 }),

@@ -3,7 +3,7 @@
 // seconds (with a fraction if wanted), or a duration that is subtracted from now: `10m`, `1h30m`, `2d`.
 import { Type, type Static } from 'typebox';
 import type { AnyEvent, Container, HostFacts } from '@pouch/domain';
-import type { Beat } from '../claims.ts';
+import type { Beat, Reservations } from '../claims.ts';
 
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 const TimeText = Type.String({ minLength: 1, maxLength: 64, description: 'RFC 3339, unix seconds, or a duration ago such as 10m' });
@@ -19,6 +19,12 @@ export const ClusterHost = Type.Object({
   stateSinceMs: Type.Number(),
   joinedAtMs: Type.Number(),
   cordoned: Type.Boolean(),
+  /** Those of its configuration, with those given while it runs over them. */
+  labels: Type.Record(Type.String(), Type.String()),
+  /** Null: it is not being drained. */
+  drain: Nullable(Type.Object({ sinceMs: Type.Number(), done: Type.Boolean() })),
+  /** Null where the scheduler cannot be asked. */
+  reserved: Type.Unsafe<Reservations | null>(Nullable(Type.Object({ cpuNanos: Type.Number(), memoryBytes: Type.Number(), pids: Type.Number() }))),
   facts: Type.Unsafe<HostFacts>(Type.Object({}, { additionalProperties: true, description: 'What the host said of itself when it joined' })),
   containers: Type.Object({ total: Type.Integer(), running: Type.Integer() }),
   /** Last heartbeat as the scheduler knows it; null when it knows none or cannot be asked. */

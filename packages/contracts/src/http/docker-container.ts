@@ -36,6 +36,7 @@ export const DockerHostConfig = Type.Object({
   Mounts: Opt(Type.Array(DockerMount, { maxItems: 1_000 })),
   Tmpfs: Opt(TextMap),
   Memory: Opt(Whole({ minimum: 0 })),
+  MemoryReservation: Opt(Whole({ minimum: 0 })),
   MemorySwap: Opt(Whole({ minimum: -1 })),
   NanoCpus: Opt(Whole({ minimum: 0 })),
   CpuShares: Opt(Whole({ minimum: 0, maximum: 262_144 })),

@@ -11,6 +11,11 @@ export function replacedName({ id, name }: Pick<Container, 'id' | 'name'>): stri
   return `${name.slice(0, 200)}.replaced.${id.slice(0, 12)}`;
 }
 
+/** Whether a container has the name of one that is replaced. */
+export function isReplacedName({ id, name }: { readonly id: string; readonly name: string }): boolean {
+  return name.endsWith(`.replaced.${id.slice(0, 12)}`);
+}
+
 /** Why a container gets no successor when its host is lost or drained, as a sentence; null: it gets one. */
 export function explainStay(state: Container): string | null {
   if (state.replaced !== undefined) return `container ${state.name} has a successor already`;

@@ -3,7 +3,7 @@ import type { Container } from '@pouch/domain';
 import { create } from '../containers/create.ts';
 import { pause, signal, unpause } from '../containers/control.ts';
 import { finish, lost } from '../containers/finish.ts';
-import { remove } from '../containers/remove.ts';
+import { remove, removeTraces } from '../containers/remove.ts';
 import { adopt, clearRun, start } from '../containers/start.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Step } from './plan.ts';
@@ -17,8 +17,8 @@ const executors: Executors = {
   'finish': finish,
   'lost': lost,
   'discard': async (rooms, container) => {
-    rooms.logger.warn({ containerId: container.id }, 'a task that stands for no state of the container is removed');
-    await clearRun(rooms, container);
+    rooms.logger.warn({ containerId: container.id, status: container.status }, 'what stands for no state of the container is removed');
+    await (container.status === 'removed' ? removeTraces(rooms, container.id) : clearRun(rooms, container));
   },
   'signal': signal,
   'pause': pause,

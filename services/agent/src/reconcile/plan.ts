@@ -44,6 +44,12 @@ export interface Circumstances {
   readonly tasksKnown: boolean;
   /** When the host was booted, in ms since 1970. */
   readonly bootedAtMs: number;
+  /** Containers that were replaced while this host was lost are here still: nothing is made or started before they are gone. */
+  readonly clearing: boolean;
+  /** The log has been read since the agent began: until then a container that may be moved may have been. */
+  readonly logRead: boolean;
+  /** Files of it are on this host. */
+  readonly hasFiles: boolean;
 }
 
 const nothing: Plan = { step: null, wakeAtMs: null };
@@ -65,10 +71,11 @@ export function plan(container: Container, around: Circumstances): Plan {
   if (!around.tasksKnown) return nothing;
   switch (container.status) {
     case 'removed':
-      return around.observed === null ? nothing : act({ type: 'discard' });
+      // Also what was made here while nobody knew that it had been given to another host, or given up.
+      return around.observed === null && !around.hasFiles ? nothing : act({ type: 'discard' });
     case 'assigned':
       if (container.requests.some(({ action }) => action.kind === 'remove')) return act({ type: 'remove' });
-      return around.shuttingDown ? nothing : act({ type: 'create' });
+      return around.shuttingDown || around.clearing ? nothing : act({ type: 'create' });
     case 'running':
     case 'paused':
       return planRunning(container, around);
@@ -149,24 +156,25 @@ function comesBackWithHost(container: Idle, { bootedAtMs }: Circumstances): cont
 }
 
 function planIdle(container: Idle, around: Circumstances): Plan {
-  const { nowMs, shuttingDown } = around;
+  const { nowMs, shuttingDown, clearing, logRead } = around;
   const forced = container.requests.some(({ action }) => action.kind === 'remove' && action.force);
   if (forced) return act({ type: 'remove' });
   const first = container.requests[0];
-  if (first !== undefined) return planIdleRequest(container, first, shuttingDown);
-  if (shuttingDown) return nothing;
+  if (first !== undefined) return planIdleRequest(container, first, around);
+  // The log's word wakes it again.
+  if (shuttingDown || clearing || (!logRead && container.spec.placement?.rescheduleOnHostLoss === true)) return nothing;
   if (comesBackWithHost(container, around)) return act({ type: 'start', startId: policyStartId(container.id, container.lastExit.startId), byPolicy: true });
   if (container.status !== 'restarting') return nothing;
   if (nowMs < container.restartAtMs) return { step: null, wakeAtMs: container.restartAtMs };
   return act({ type: 'start', startId: policyStartId(container.id, container.lastExit.startId), byPolicy: true });
 }
 
-function planIdleRequest(container: Idle, { commandId, action }: Request, shuttingDown: boolean): Plan {
+function planIdleRequest(container: Idle, { commandId, action }: Request, { shuttingDown, clearing }: Circumstances): Plan {
   switch (action.kind) {
     case 'start':
     case 'restart':
       if (shuttingDown) return act({ type: 'refuse', commandId, code: 'unavailable', message: 'the host is being shut down' });
-      return act({ type: 'start', startId: commandId, byPolicy: false });
+      return clearing ? nothing : act({ type: 'start', startId: commandId, byPolicy: false });
     case 'stop':
       if (container.status === 'restarting') return act({ type: 'cancel-restart' });
       return act({ type: 'refuse', commandId, code: 'already-stopped', message: `container ${container.name} is not running` });

@@ -1,4 +1,5 @@
 // Makes what is observed of each container match what is wanted: plans, does one step, plans again. Wakes itself for what is due later.
+import { existsSync } from 'node:fs';
 import type { Rooms } from '../rooms.ts';
 import { isPassing } from '../containers/failures.ts';
 import { execute } from './executors.ts';
@@ -21,6 +22,7 @@ export class Reconciler {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
   #stopped = false;
+  #logRead = false;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -35,6 +37,12 @@ export class Reconciler {
     for (const id of new Set([...this.#rooms.book.ids(), ...this.#rooms.tasks.ids()])) this.wake(id);
   }
 
+  /** The log has been read to its head: what it says of every container is known. */
+  logWasRead(): void {
+    this.#logRead = true;
+    this.wakeAll();
+  }
+
   async idle(): Promise<void> {
     await this.#workers.idle();
   }
@@ -47,13 +55,14 @@ export class Reconciler {
   }
 
   async #work(id: string): Promise<void> {
-    const { book, tasks, attempts, now, shutdown } = this.#rooms;
+    const { book, tasks, attempts, layout, now, shutdown } = this.#rooms;
     this.#clearTimer(id);
     for (let steps = 0; steps < stepsPerTurn && !this.#stopped; steps++) {
       const container = book.local(id);
       if (container === null) return;
       const { step, wakeAtMs } = plan(container, {
         observed: tasks.get(id), attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.knows(id),
+        clearing: book.clearing, logRead: this.#logRead, hasFiles: container.status === 'removed' && existsSync(layout.container(id)),
       });
       if (step === null) {
         if (container.requests.length === 0) attempts.drop(id);
@@ -64,6 +73,8 @@ export class Reconciler {
       try {
         await execute(this.#rooms, container, step);
         this.#failures.delete(id);
+        // Others may have waited for it to be gone.
+        if (container.replaced !== undefined && step.type === 'remove' && !book.clearing) this.wakeAll();
       } catch (error) {
         this.#failed(id, step.type, error);
         return;

@@ -16,6 +16,8 @@ export class Book {
   readonly #waiting: (subject: string) => readonly Report[];
   readonly #heads = new Map<string, Head>();
   readonly #local = new Map<string, Container>();
+  /** Containers whose place another one has taken. */
+  readonly #replaced = new Set<string>();
 
   constructor(store: Store, hostId: HostId, waiting: (subject: string) => readonly Report[]) {
     this.#store = store;
@@ -25,7 +27,10 @@ export class Book {
 
   /** Takes over what was known when the agent last ran, so that it can go on before it reaches the log. */
   restore(): void {
-    for (const { containerId, seq, snapshot } of this.#store.heads()) this.#heads.set(containerId, { seq, snapshot });
+    for (const { containerId, seq, snapshot } of this.#store.heads()) {
+      this.#heads.set(containerId, { seq, snapshot });
+      if (snapshot.replaced !== undefined) this.#replaced.add(containerId);
+    }
   }
 
   /** The log is about to be read from its beginning, and may be another one: whatever it says then is news. */
@@ -57,6 +62,7 @@ export class Book {
     if (known !== undefined && known.seq >= seq) return false;
     this.#heads.set(containerId, { seq, snapshot });
     this.#local.delete(containerId);
+    if (snapshot.replaced !== undefined) this.#replaced.add(containerId);
     this.#store.saveHead({ containerId, seq, snapshot });
     return true;
   }
@@ -78,10 +84,17 @@ export class Book {
     if (parts?.kind === 'container') this.#local.delete(parts.id);
   }
 
+  /** Whether containers that were replaced are here still. */
+  get clearing(): boolean {
+    for (const id of this.#replaced) if (this.local(id)?.status !== 'removed' && this.local(id)?.replaced?.why === 'host-lost') return true;
+    return false;
+  }
+
   /** The container is gone from this host: nothing need be known of it any more. */
   forget(containerId: string): void {
     this.#heads.delete(containerId);
     this.#local.delete(containerId);
+    this.#replaced.delete(containerId);
     this.#store.forget(containerId);
   }
 }

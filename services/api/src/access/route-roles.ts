@@ -19,6 +19,7 @@ const operate = [
 ];
 const admin = [
   'POST /cluster/rebuild', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
+  'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id',
   'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy',
 ];
 

@@ -3,9 +3,10 @@ import type {} from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import {
-  AtQuery, ClusterContainers, ClusterContainerState, ClusterHealth, ClusterHosts, ContainerHistory, HistoryQuery, projectionSeqHeader, schedulerStatusSubject, VerifyReport,
+  AtQuery, ClusterContainers, ClusterContainerState, ClusterHealth, ClusterHosts, ContainerHistory, HistoryQuery, projectionSeqHeader, VerifyReport,
   type ClusterHost, type RebuildProgress, type SchedulerStatus,
 } from '@pouch/contracts';
+import { labelsOfHost } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
 import { HttpError, noSuchContainer } from '../errors.ts';
 import { StreamWriter } from '../events/stream-writer.ts';
@@ -15,9 +16,9 @@ import { clusterEvent } from './event.ts';
 import { clusterEventsRoute } from './events-route.ts';
 import { instant, seqAtInstant } from './instant.ts';
 import { containerAt, containersAt, summaryOf } from './past.ts';
+import { schedulerStatus } from './scheduler-status.ts';
 import { verify } from './verify.ts';
 
-const schedulerTimeoutMs = 1_000;
 /** Verifications read the whole log: one at a time. */
 const maxVerifications = 1;
 
@@ -63,18 +64,6 @@ function hostsAndHealth(app: FastifyInstance, { projection, nc }: ClusterDeps): 
   });
 }
 
-/** Null when no scheduler answers in time, or answers what cannot be read: the hosts are then told without their beats. */
-async function schedulerStatus(nc: ClusterDeps['nc']): Promise<SchedulerStatus | null> {
-  try {
-    const answer = await nc.request(schedulerStatusSubject, new Uint8Array(), { timeout: schedulerTimeoutMs });
-    const status = JSON.parse(Buffer.from(answer.data).toString('utf8')) as Partial<SchedulerStatus>;
-    return typeof status.leader === 'string' && Array.isArray(status.hosts) ? (status as SchedulerStatus) : null;
-  } catch {
-    // No leader, no NATS, or a leader in trouble are all told as "no scheduler answers".
-    return null;
-  }
-}
-
 function hostsOf(projection: Projection, status: SchedulerStatus | null): ClusterHost[] {
   const counts = new Map<string, { total: number; running: number }>();
   for (const { hostId, status: containerStatus, count } of projection.present.containerCountsByHost()) {
@@ -83,7 +72,8 @@ function hostsOf(projection: Projection, status: SchedulerStatus | null): Cluste
   }
   const beats = new Map(status?.hosts.map((host) => [host.hostId, host]));
   return projection.present.hosts().map(({ state: host }) => ({
-    id: host.id, state: host.state, stateSinceMs: host.stateSinceMs, joinedAtMs: host.joinedAtMs, cordoned: host.cordoned, facts: host.facts,
+    id: host.id, state: host.state, stateSinceMs: host.stateSinceMs, joinedAtMs: host.joinedAtMs, cordoned: host.cordoned, labels: { ...labelsOfHost(host) }, drain: host.drain ?? null, facts: host.facts,
+    reserved: beats.get(host.id)?.reserved ?? null,
     containers: counts.get(host.id) ?? { total: 0, running: 0 }, beat: beats.get(host.id)?.beat ?? null, lastBeatAtMs: beats.get(host.id)?.lastBeatAtMs ?? null,
   }));
 }

@@ -1,7 +1,7 @@
 // Getting a name for a container: claimed in the cluster's bucket, taken over from holders that are no more. See contracts/claims.ts.
 import { randomInt } from 'node:crypto';
 import { claimStaleAfterMs, type NameClaim } from '@pouch/contracts';
-import { isContainerName, type ContainerId } from '@pouch/domain';
+import { isContainerName, type Container, type ContainerId } from '@pouch/domain';
 import type { Claim } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { HttpError } from '../errors.ts';
@@ -75,10 +75,16 @@ function holds({ projection, clock }: NameDeps, name: string, { value }: Claim<N
   const young = clock.now() - claimedAtMs < claimStaleAfterMs;
   const container = projection.present.container(containerId)?.state;
   // A rename holds two names for a moment.
-  if (container !== undefined) return container.name === name || young;
+  if (container !== undefined) return container.name === name || isHandedOver(container, name) || young;
   const placement = projection.present.placement(containerId)?.state;
   // A host that rejected it has removed it, but it is placed again, now or when a scheduler is there.
   const last = projection.history.lastContainer(containerId)?.state;
+  if (last?.status === 'removed' && isHandedOver(last, name)) return true;
   if (last?.status === 'removed' && last.reason.kind !== 'rejected') return false;
   return placement === undefined ? young : placement.status !== 'refused';
+}
+
+/** The name of a container that has been replaced is its successor's, before that has claimed it. */
+function isHandedOver({ replaced }: Container, name: string): boolean {
+  return replaced !== undefined && !replaced.requested && replaced.name === name;
 }

@@ -20,10 +20,22 @@ export interface Asking {
 const patienceMs = 600_000;
 const showMs = 5_000;
 
+/** How often those who wait look whether the host is lost meanwhile. */
+const lookAtHostMs = 1_000;
+
+/** A container whose host is lost cannot be acted on: told at once, with when that would be. */
+function lostHost({ projection }: Pick<CommandDeps, 'projection'>, { hostId, name }: Container, action: Action): HttpError | null {
+  const host = projection.present.host(hostId)?.state;
+  if (host?.state !== 'lost') return null;
+  return failed('host-unavailable', `host ${hostId} of container ${name} is lost since ${new Date(host.stateSinceMs).toISOString()}: ${action.kind} is possible when it is back`);
+}
+
 /** Asks for `action` and resolves when it is done. Rejects with an HttpError: refused (304 where it is so already), failed on the host, or too slow. */
 export async function requestAction(deps: CommandDeps, stored: Stored<Container>, action: Action, { actor, signal }: Asking): Promise<void> {
   const { log, projection, clock } = deps;
   const { id, hostId, name } = stored.state;
+  const lost = lostHost(deps, stored.state, action);
+  if (lost !== null && action.kind !== 'remove') throw lost;
   const commandId = randomUUID();
   const nowMs = clock.now();
   const outcome = await execute({
@@ -40,11 +52,30 @@ export async function requestAction(deps: CommandDeps, stored: Stored<Container>
     await projection.waitForSeq(outcome.seq, { timeoutMs: showMs, signal }).catch(() => undefined);
     throw refused(refusal, wording(refusal, action, { id, name }));
   }
+  // A removal is wanted for good: it is done when the host is back, and nobody need wait for that.
+  if (lost !== null) return void (await projection.waitForSeq(outcome.seq, { timeoutMs: showMs, signal }).catch(() => undefined));
   await outcomeOf(deps, stored.state, commandId, outcome.seq, action, signal);
 }
 
-/** Until the request has left the container's list. */
-async function outcomeOf({ projection }: CommandDeps, { id, name }: Container, commandId: string, seq: number, action: Action, signal: AbortSignal): Promise<void> {
+/** Until the request has left the container's list, or the host is lost. */
+async function outcomeOf(deps: CommandDeps, container: Container, commandId: string, seq: number, action: Action, signal: AbortSignal): Promise<void> {
+  const gone = new AbortController();
+  const timer = setInterval(() => {
+    const lost = lostHost(deps, container, action);
+    if (lost !== null) gone.abort(action.kind === 'remove' ? removalStands : lost);
+  }, lookAtHostMs);
+  try {
+    await carriedOut(deps, container, commandId, seq, action, AbortSignal.any([signal, gone.signal]));
+  } catch (error) {
+    if (error !== removalStands) throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const removalStands = new Error('the host is lost; the removal is done when it is back');
+
+async function carriedOut({ projection }: CommandDeps, { id, name }: Container, commandId: string, seq: number, action: Action, signal: AbortSignal): Promise<void> {
   await projection.waitForContainer(id, (container) => {
     if (projection.seq < seq) return undefined;
     if (container === null || container.status === 'removed') {

@@ -1,12 +1,14 @@
 // GET /containers/{id}/json: the whole of a container in Docker's shape, from its state. Pure but for what is passed in.
 import type { DockerMountPoint } from '@pouch/contracts';
-import type { Container, Exec, Exit, Host, Mount, NetworkAttachment, Run } from '@pouch/domain';
-import { networkModeOf } from '@pouch/projections';
+import type { Container, Exec, Exit, Host, Mount, NetworkAttachment, Placement, Run } from '@pouch/domain';
+import { dockerState, networkModeOf } from '@pouch/projections';
 import { showConfig, showHostConfig } from './settings.ts';
 import { portKey } from './settings/network.ts';
+import { inspectNode, inspectPlacement, troubleOf } from './whereabouts.ts';
 
 export interface InspectSources {
   readonly host: Host | null;
+  readonly placement: Placement | null;
   readonly execs: readonly Exec[];
   readonly sizes: { readonly writableBytes: number; readonly rootBytes: number } | null;
 }
@@ -14,7 +16,7 @@ export interface InspectSources {
 /** Docker's zero of a time. */
 const never = '0001-01-01T00:00:00Z';
 
-export function inspectContainer(container: Container, { host, execs, sizes }: InspectSources): Record<string, unknown> {
+export function inspectContainer(container: Container, { host, placement, execs, sizes }: InspectSources): Record<string, unknown> {
   const { id, name, spec } = container;
   const [path = '', ...args] = [...spec.entrypoint, ...spec.cmd];
   const running = execs.filter((exec) => exec.status === 'running').map((exec) => exec.id);
@@ -23,7 +25,7 @@ export function inspectContainer(container: Container, { host, execs, sizes }: I
     Created: timestamp(container.createdAtMs),
     Path: path,
     Args: args,
-    State: inspectState(container),
+    State: inspectState(container, troubleOf(container, host)),
     Image: spec.image.id,
     ResolvConfPath: '',
     HostnamePath: '',
@@ -45,23 +47,26 @@ export function inspectContainer(container: Container, { host, execs, sizes }: I
     Config: showConfig(spec),
     NetworkSettings: inspectNetwork(container),
     Node: inspectNode(container, host),
+    ...(container.predecessor === undefined ? {} : { Predecessor: container.predecessor }),
+    ...(container.replaced === undefined ? {} : { Successor: container.replaced.successorId }),
+    Placement: inspectPlacement(container, placement),
   };
 }
 
-function inspectState(container: Container): Record<string, unknown> {
+function inspectState(container: Container, trouble: string | null): Record<string, unknown> {
   const run = runOf(container);
   const exit = run === null ? lastExitOf(container) : null;
   const removing = container.requests.some(({ action }) => action.kind === 'remove');
   return {
-    Status: removing ? 'removing' : container.status === 'assigned' ? 'created' : container.status,
+    Status: removing && container.replaced === undefined ? 'removing' : dockerState(container),
     Running: run !== null || container.status === 'restarting',
     Paused: container.status === 'paused',
     Restarting: container.status === 'restarting',
     OOMKilled: exit?.oomKilled ?? false,
-    Dead: false,
+    Dead: container.replaced !== undefined,
     Pid: run?.pid ?? 0,
     ExitCode: exit?.exitCode ?? 0,
-    Error: exit?.error ?? '',
+    Error: trouble ?? exit?.error ?? '',
     StartedAt: run !== null ? timestamp(run.startedAtMs) : exit === null ? never : timestamp(exit.startedAtMs),
     FinishedAt: exit === null ? never : timestamp(exit.finishedAtMs),
   };
@@ -99,15 +104,6 @@ function portMap({ spec }: Container, { ports }: NetworkAttachment): Record<stri
   for (const port of spec.exposedPorts) map[port] = null;
   for (const port of ports) (map[portKey({ containerPort: port.containerPort, protocol: port.protocol as 'tcp' })] ??= []).push({ HostIp: port.hostIp || '0.0.0.0', HostPort: String(port.hostPort) });
   return map;
-}
-
-/** As classic Swarm told where a container is. */
-function inspectNode({ hostId }: Container, host: Host | null): Record<string, unknown> {
-  const facts = host?.facts;
-  return {
-    ID: hostId, Name: hostId, IP: facts?.address ?? '', Addr: facts?.address ?? '',
-    Cpus: facts === undefined ? 0 : Math.round(facts.capacity.cpuNanos / 1e9), Memory: facts?.capacity.memoryBytes ?? 0, Labels: facts?.labels ?? {},
-  };
 }
 
 function mountPoints(mounts: readonly Mount[]): DockerMountPoint[] {

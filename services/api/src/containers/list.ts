@@ -2,11 +2,12 @@
 // are parsed only where a filter looks into them.
 import type { ContainerListEntry } from '@pouch/contracts';
 import { canonicalReference, parseReference } from '@pouch/contracts';
+import { isReplacedName, type Host } from '@pouch/domain';
 import { finishDockerItem, type ContainerItem } from '@pouch/projections';
 import { badField, HttpError } from '../errors.ts';
 import { labelsMatch, parseFilters, type Filters } from '../http/filters.ts';
 import type { Projection } from '../projection/projection.ts';
-import { statusText } from './status.ts';
+import { rowStatusText } from './status.ts';
 
 const filterNames = ['ancestor', 'before', 'exited', 'expose', 'health', 'id', 'is-task', 'isolation', 'label', 'name', 'network', 'publish', 'since', 'status', 'volume'] as const;
 const states = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
@@ -24,14 +25,19 @@ export function listRows(projection: Projection, { all = false, limit = 0, filte
   const bounded = limit > 0;
   // As Docker: a filter on the state, or a limit, asks for stopped ones too; before and since do as well.
   const everything = all || bounded || ['status', 'exited', 'before', 'since'].some((name) => (filters.get(name)?.length ?? 0) > 0);
-  const rows = everything ? projection.present.containerItems() : projection.present.containerItems({ statuses: ['running', 'paused', 'restarting'] });
+  const rows = everything ? projection.present.containerItems() : projection.present.containerItems({ statuses: ['running', 'paused', 'restarting'] }).filter((row) => !isReplacedName(row));
   const found = matches === null ? rows : rows.filter(matches);
   return bounded ? found.slice(0, limit) : found;
 }
 
+/** Since when hosts are lost, by id. */
+export function lostHosts(hosts: readonly { readonly state: Host }[]): ReadonlyMap<string, number> {
+  return new Map(hosts.filter(({ state }) => state.state === 'lost').map(({ state }) => [state.id, state.stateSinceMs]));
+}
+
 /** The JSON of the list; `further` gives more members of an entry. */
-export function renderList(rows: readonly ContainerItem[], nowMs: number, further: (row: ContainerItem) => Readonly<Record<string, unknown>> | null): string {
-  return `[${rows.map((row) => finishDockerItem(row.item, statusText(row, nowMs), further(row))).join(',')}]`;
+export function renderList(rows: readonly ContainerItem[], nowMs: number, lost: ReadonlyMap<string, number>, further: (row: ContainerItem) => Readonly<Record<string, unknown>> | null): string {
+  return `[${rows.map((row) => finishDockerItem(row.item, rowStatusText(row, nowMs, lost), further(row))).join(',')}]`;
 }
 
 type RowTest = (row: ContainerItem) => boolean;
@@ -55,7 +61,8 @@ function rowFilter(projection: Projection, filters: Filters): RowTest | null {
   any('name', nameTest);
   any('status', (value) => {
     if (!states.includes(value)) throw badField('filters.status', `invalid filter 'status=${value.slice(0, 40)}'; states are ${states.join(', ')}`);
-    return (row) => row.status === value || (value === 'created' && row.status === 'assigned');
+    if (value === 'dead') return isReplacedName;
+    return (row) => !isReplacedName(row) && (row.status === value || (value === 'created' && row.status === 'assigned'));
   });
   any('exited', (value) => {
     if (!/^-?\d{1,9}$/.test(value)) throw badField('filters.exited', `invalid filter 'exited=${value.slice(0, 40)}': it must be an exit code`);

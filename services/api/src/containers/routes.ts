@@ -20,7 +20,7 @@ import { kernelNames } from '../kernels/catalogue.ts';
 import { requireContainer } from '../http/reads.ts';
 import { findImage, requirePlatform } from './images.ts';
 import { inspectContainer } from './inspect.ts';
-import { listRows, renderList } from './list.ts';
+import { listRows, lostHosts, renderList } from './list.ts';
 import { pruneContainers } from './prune.ts';
 import { readSettings, requireImage } from './settings.ts';
 import { signalName } from './signals.ts';
@@ -74,7 +74,7 @@ function readRoutes(app: FastifyInstance, deps: Deps): void {
     const rows = listRows(projection, request.query);
     const sizes = request.query.size === true ? await sizesOf(deps, rows) : null;
     reply.header('content-type', 'application/json');
-    return await reply.send(renderList(rows, clock.now(), (row) => (sizes === null ? null : { SizeRw: sizes.get(row.id)?.writableBytes ?? 0, SizeRootFs: sizes.get(row.id)?.rootBytes ?? 0 })));
+    return await reply.send(renderList(rows, clock.now(), lostHosts(projection.present.hosts()), (row) => (sizes === null ? null : { SizeRw: sizes.get(row.id)?.writableBytes ?? 0, SizeRootFs: sizes.get(row.id)?.rootBytes ?? 0 })));
   });
 
   app.get<{ Params: Id; Querystring: Static<typeof DockerInspectQuery> }>('/containers/:id/json', {
@@ -82,7 +82,7 @@ function readRoutes(app: FastifyInstance, deps: Deps): void {
   }, async (request) => {
     const { state } = requireContainer(projection, request.params.id);
     const sizes = request.query.size === true ? await hosts.call(state.hostId, 'container.size', { containerId: state.id }) : null;
-    return inspectContainer(state, { host: projection.present.host(state.hostId)?.state ?? null, execs: projection.present.execsOf(state.id).map((exec) => exec.state), sizes });
+    return inspectContainer(state, { host: projection.present.host(state.hostId)?.state ?? null, placement: projection.present.placement(state.id)?.state ?? null, execs: projection.present.execsOf(state.id).map((exec) => exec.state), sizes });
   });
 
   app.get<{ Params: Id; Querystring: Static<typeof DockerTopQuery> }>('/containers/:id/top', {

@@ -1,7 +1,7 @@
 // Docker's JSON to a container's spec and back, by the tables under settings/. What is not in a table is either refused by name (it
 // would not take effect) or unknown to Docker too. Pure: the cluster is asked only through `Surroundings`.
 import type { DockerCreateBody } from '@pouch/contracts';
-import { defaultMachineMemoryBytes, explainMachineMisfit, isMachine, kernelAnnotation, kernelOf, machineRuntime, type ContainerSpec } from '@pouch/domain';
+import { defaultMachineMemoryBytes, explainMachineMisfit, isMachine, kernelAnnotation, kernelOf, machineRuntime, noRules, readPlacementRules, type ContainerSpec } from '@pouch/domain';
 import { badField, HttpError, requireSpecSize } from '../errors.ts';
 import { containerSettings, noCommand } from './settings/container.ts';
 import { emptyDraft, type Draft, type Surroundings } from './settings/draft.ts';
@@ -28,6 +28,7 @@ export function readSettings(body: DockerCreateBody, surroundings: Surroundings)
   }
   if (draft.entrypoint.length === 0 && draft.cmd.length === 0) throw noCommand();
   checkTogether(draft, body);
+  settlePlacement(draft, body);
   settleMachine(draft, surroundings);
   settleHostname(draft, body, surroundings);
   warnOfNoEffect(draft, surroundings, warn);
@@ -38,7 +39,8 @@ export function readSettings(body: DockerCreateBody, surroundings: Surroundings)
 
 /** Rules over more than one setting, in Docker's words. */
 function checkTogether(draft: Draft, body: DockerCreateBody): void {
-  const { memoryBytes, memorySwapBytes } = draft.resources;
+  const { memoryBytes, memoryReservationBytes = 0, memorySwapBytes } = draft.resources;
+  if (memoryBytes !== null && memoryReservationBytes > memoryBytes) throw badField('HostConfig.MemoryReservation', 'Minimum memory limit can not be less than memory reservation limit');
   if (memorySwapBytes !== null && memorySwapBytes !== -1) {
     if (memoryBytes === null) throw badField('HostConfig.MemorySwap', 'You should always set the Memory limit when using Memoryswap limit');
     if (memorySwapBytes < memoryBytes) throw badField('HostConfig.MemorySwap', 'Minimum memoryswap limit should be larger than memory limit');
@@ -54,6 +56,13 @@ function checkTogether(draft: Draft, body: DockerCreateBody): void {
     if (draft.dns.length > 0) throw conflict('HostConfig.Dns', 'dns');
     if (draft.extraHosts.length > 0) throw conflict('HostConfig.ExtraHosts', 'custom host-to-IP mapping');
   }
+}
+
+/** Where it may run: by entries of the environment that are not for the container, and by labels, the image's too. */
+function settlePlacement(draft: Draft, { Env: given = [] }: DockerCreateBody): void {
+  const read = readPlacementRules(given ?? [], draft.labels);
+  if (!read.ok) throw new HttpError(400, read.problem);
+  if (JSON.stringify(read.value.rules) !== JSON.stringify(noRules)) draft.placement = read.value.rules;
 }
 
 /** What a container with a kernel of its own cannot have, and what it has where nothing is said. */

@@ -1,5 +1,16 @@
 // The `Status` text of a list entry: "Up 3 minutes", "Exited (0) 2 seconds ago". Pure; it depends on the time of asking, so nothing keeps it.
+import { isReplacedName } from '@pouch/domain';
 import type { ContainerItem } from '@pouch/projections';
+
+type Row = Pick<ContainerItem, 'id' | 'name' | 'hostId' | 'status' | 'startedAtMs' | 'finishedAtMs' | 'exitCode' | 'createdAtMs'>;
+
+/** The text of a row, where `lostHosts` (since when, by id) cannot be asked: what is known of their containers is old. */
+export function rowStatusText(row: Row, nowMs: number, lostHosts: ReadonlyMap<string, number>): string {
+  if (isReplacedName(row)) return `Dead (replaced; it is removed from host ${row.hostId}${lostHosts.has(row.hostId) ? ' when that is back' : ''})`;
+  const sinceMs = lostHosts.get(row.hostId);
+  if (sinceMs === undefined) return statusText(row, nowMs);
+  return `Host Lost ${elapsedText(nowMs - sinceMs)} ago, was: ${statusText(row, sinceMs)}`;
+}
 
 /** Docker's words for the state of a list row as of `nowMs`. */
 export function statusText({ status, startedAtMs, finishedAtMs, exitCode, createdAtMs }: Pick<ContainerItem, 'status' | 'startedAtMs' | 'finishedAtMs' | 'exitCode' | 'createdAtMs'>, nowMs: number): string {

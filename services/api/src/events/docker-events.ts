@@ -90,6 +90,8 @@ function containerSteps(event: AnyEvent, { events, snapshot }: Message<'containe
       return [step('unpause')];
     case 'ContainerRenamed':
       return [containerStep({ ...snapshot, name: event.newName }, 'rename', { oldName: `/${event.oldName}` })];
+    case 'ContainerReplaced':
+      return [containerStep(snapshot, 'rename', { oldName: `/${snapshot.replaced?.name ?? snapshot.name}`, successor: event.successorId })];
     case 'ContainerRemoved':
       return [step('destroy')];
     default:
@@ -110,9 +112,9 @@ function requestOf(container: Container | null, commandId: string): Request | un
 }
 
 function containerStep(container: Container, action: string, more: Readonly<Record<string, string>>): Step {
-  const { spec, name, hostId, id } = container;
+  const { spec, name, hostId, id, predecessor } = container;
   // Labels first, so that none of them can pass itself off as what Docker says.
-  return { Type: 'container', Action: action, scope: 'local', id, from: spec.image.reference, attributes: { ...spec.labels, image: spec.image.reference, name, 'node.name': hostId, ...more } };
+  return { Type: 'container', Action: action, scope: 'local', id, from: spec.image.reference, attributes: { ...spec.labels, image: spec.image.reference, name, 'node.name': hostId, ...(predecessor === undefined ? {} : { predecessor }), ...more } };
 }
 
 function execSteps(event: AnyEvent, exec: Exec, context: EventContext): Step[] {
@@ -168,6 +170,16 @@ function hostSteps(event: AnyEvent, host: Host): Step[] {
       return [step('update', { 'state.old': 'ready', 'state.new': 'down' })];
     case 'HostReturned':
       return [step('update', { 'state.old': 'down', 'state.new': 'ready' })];
+    case 'HostCordoned':
+      return [step('update', { 'availability.old': 'active', 'availability.new': 'pause' })];
+    case 'HostUncordoned':
+      return [step('update', { 'availability.new': 'active' })];
+    case 'HostDrainBegun':
+      return [step('update', { 'availability.new': 'drain' })];
+    case 'HostLabelled':
+      return [step('update')];
+    case 'HostRemoved':
+      return [step('remove')];
     default:
       return [];
   }

@@ -1,5 +1,6 @@
 // Settings of the container itself, the members of Docker's `Config`: command, environment, user, streams, labels.
 import { posix } from 'node:path';
+import { readPlacementRules } from '@pouch/domain';
 import { badField, HttpError } from '../../errors.ts';
 import { signalName } from '../signals.ts';
 import { exposedPort } from './network.ts';
@@ -19,7 +20,9 @@ export const containerSettings: readonly Setting[] = [
     if (value.length > 0) draft.cmd = words(value);
   }, (spec) => spec.cmd),
   config('Env', (draft, value, { field }) => {
-    draft.env = mergedEnv(draft.env, value, field);
+    const read = readPlacementRules(value, {});
+    if (!read.ok) throw new HttpError(400, read.problem);
+    draft.env = mergedEnv(draft.env, read.value.env, field);
   }, (spec) => spec.env),
   config('WorkingDir', (draft, value, { field }) => {
     if (value === '') return;

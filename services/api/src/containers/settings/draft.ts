@@ -7,7 +7,7 @@ export type Draft = { -readonly [K in keyof ContainerSpec]: ContainerSpec[K] };
 /** What reading needs from the cluster; asked only for what the body names. */
 export interface Surroundings {
   readonly id: ContainerId;
-  readonly image: { readonly pin: ImagePin; readonly defaults: ImageDefaults };
+  readonly image: { readonly pin: ImagePin; readonly defaults: ImageDefaults; readonly platform?: { readonly os: string; readonly architecture: string } };
   /** A container by id, unambiguous beginning of one, or name. */
   readonly findContainer: (name: string) => Container | null;
   /** Runtimes that any host has; empty while no host has joined. */
@@ -24,7 +24,7 @@ export const defaultShmSizeBytes = 64 * 1024 * 1024;
 export const defaultLog = { maxSizeBytes: 20 * 1024 * 1024, maxFiles: 5 } as const;
 
 /** A spec that says nothing but its image: the image's defaults, and Docker's. */
-export function emptyDraft({ id, image: { pin, defaults }, defaultRuntime }: Surroundings): Draft {
+export function emptyDraft({ id, image: { pin, defaults, platform }, defaultRuntime }: Surroundings): Draft {
   return {
     image: pin,
     entrypoint: defaults.entrypoint,
@@ -68,5 +68,6 @@ export function emptyDraft({ id, image: { pin, defaults }, defaultRuntime }: Sur
     autoRemove: false,
     log: { driver: 'json-file', ...defaultLog },
     annotations: {},
+    ...(platform === undefined ? {} : { platform: { os: platform.os, architecture: platform.architecture } }),
   };
 }

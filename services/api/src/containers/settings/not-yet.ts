@@ -55,7 +55,6 @@ const notYet: readonly NotYet[] = [
   onHost('DeviceRequests', null),
   onHost('KernelMemory', undefined),
   onHost('KernelMemoryTCP', undefined),
-  onHost('MemoryReservation', 0),
   onHost('MemorySwappiness', null, oneOf(-1)),
   onHost('OomKillDisable', false),
   onHost('CpuCount', 0),

@@ -13,6 +13,11 @@ export const resourceSettings: readonly Setting[] = [
     if (value > 0 && value < minMemoryBytes) throw badField(field, 'Minimum memory limit allowed is 6MB');
     draft.resources = { ...draft.resources, memoryBytes: value || null };
   }, ({ resources }) => resources.memoryBytes ?? 0),
+  host('MemoryReservation', (draft, value, { field }) => {
+    if (value === 0) return;
+    if (value < minMemoryBytes) throw badField(field, 'Minimum memory reservation allowed is 6MB');
+    draft.resources = { ...draft.resources, memoryReservationBytes: value };
+  }, ({ resources }) => resources.memoryReservationBytes ?? 0),
   host('MemorySwap', (draft, value) => { draft.resources = { ...draft.resources, memorySwapBytes: value || null }; }, ({ resources }) => resources.memorySwapBytes ?? 0),
   host('NanoCpus', (draft, value) => { draft.resources = { ...draft.resources, nanoCpus: value || null }; }, ({ resources }) => resources.nanoCpus ?? 0),
   host('CpuShares', (draft, value) => { draft.resources = { ...draft.resources, cpuShares: value === 0 ? null : Math.max(2, value) }; }, ({ resources }) => resources.cpuShares ?? 0),
