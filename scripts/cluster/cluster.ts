@@ -7,11 +7,12 @@ import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { newKeyFile } from '@pouch/sealing';
 import { environment } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
-import { resolveCluster, type ClusterConfig, type ClusterOptions } from './options.ts';
+import { resolveCluster, secretsKeyFile, type ClusterConfig, type ClusterOptions } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
 import { startOrder } from './specs.ts';
@@ -65,6 +66,10 @@ async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   const natsPort = config.natsPort === 0 ? Number(await readText(portFile) ?? await freePort()) : config.natsPort;
   await writeFile(hostFile, `${hostId}\n`);
   await writeFile(portFile, `${natsPort}\n`);
+  // Never replaced: with the key the secrets would be lost.
+  await writeFile(secretsKeyFile(config), newKeyFile(), { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
   return { ...config, hostId, natsPort };
 }
 

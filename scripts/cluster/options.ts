@@ -86,6 +86,9 @@ export function containerdPaths(config: Pick<ClusterConfig, 'data' | 'run'>): { 
   };
 }
 
+/** File of the keys that the cluster's secrets are sealed with. */
+export const secretsKeyFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'secrets.key');
+
 const names = ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
 
 /** The flags' help, one line each. */

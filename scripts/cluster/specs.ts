@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { environment, projectDir, repositoryDir } from '../config.ts';
-import { containerdPaths, type ClusterConfig } from './options.ts';
+import { containerdPaths, secretsKeyFile, type ClusterConfig } from './options.ts';
 
 export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
 
@@ -106,6 +106,7 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
       // api and agent keep their databases apart: a directory each.
       POUCH_DATA_DIR: join(config.data, name),
       POUCH_RUN_DIR: join(config.run, name),
+      POUCH_SECRETS_KEY: secretsKeyFile(config),
       POUCH_SOCKET: config.socket,
       ...(config.tcp === null ? {} : { POUCH_TCP: config.tcp }),
       POUCH_HOST_ID: config.hostId ?? 'host',

@@ -13,15 +13,16 @@ const mayImport: Record<string, readonly string[]> = {
   'packages/process': [],
   'packages/oci': [],
   'packages/native': [],
+  'packages/sealing': ['process'],
   'packages/eventlog': ['domain', 'contracts', 'process'],
   'packages/projections': ['domain', 'contracts', 'process'],
   'packages/pipes': ['contracts', 'process'],
   'packages/containerd': ['process'],
   'packages/runv': ['oci', 'process', 'native'],
   'packages/cli': ['contracts'],
-  'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],
+  'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'sealing'],
   'services/scheduler': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],
-  'services/agent': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'containerd', 'oci', 'native'],
+  'services/agent': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'containerd', 'oci', 'native', 'sealing'],
 };
 
 function sources(folder: string): string[] {

@@ -6,6 +6,7 @@ export * from './http/cluster.ts';
 export * from './http/docker-container.ts';
 export * from './http/docker-images.ts';
 export * from './http/docker-reference.ts';
+export * from './http/docker-secrets.ts';
 export * from './http/docker-summary.ts';
 export * from './http/hosts.ts';
 export * from './http/kernels.ts';

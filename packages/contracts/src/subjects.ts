@@ -1,5 +1,5 @@
 // Subjects of the log: one per aggregate, so that the last sequence of a subject is the optimistic lock on it.
-import { policyId, refusalsId, type AggregateKind, type ContainerId, type ExecId, type HostId, type ImageKey, type KernelId } from '@pouch/domain';
+import { policyId, refusalsId, secretId, type AggregateKind, type ContainerId, type ExecId, type HostId, type ImageKey, type KernelId } from '@pouch/domain';
 
 export const streamName = 'EVT';
 export const everySubject = 'evt.>';
@@ -18,9 +18,9 @@ export const imageSubject = (host: HostId, key: ImageKey) => `evt.image.${host}.
 export const kernelSubject = (id: KernelId) => `evt.kernel.${id}`;
 export const execSubject = (host: HostId, id: ExecId) => `evt.exec.${host}.${id}`;
 
-/** Names of tokens and secrets are tokens of subjects as they are. */
+/** Names of tokens are tokens of subjects as they are. */
 export const tokenSubject = (name: string) => `evt.token.${name}`;
-export const secretSubject = (name: string) => `evt.secret.${name}`;
+export const secretSubject = (name: string) => `evt.secret.${secretId(name)}`;
 export const policySubject = `evt.policy.${policyId}`;
 export const refusalSubject = `evt.refusal.${refusalsId}`;
 

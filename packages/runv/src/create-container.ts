@@ -48,6 +48,8 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     writeState(root, { ...state, cgroups });
     const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns, network });
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
+    // The monitor has read it, and files of the container's that are for nobody else may be in it.
+    await rm(join(places.stateDir, 'configure.bin'), { force: true });
     const pidStart = processStart(monitor.pid);
     if (pidStart === undefined) throw new Failure('machine', 'the monitor has ended');
     writeState(root, { ...state, cgroups, pid: monitor.pid, pidStart, memoryBytes: plan.machine.memoryBytes, vcpus: plan.machine.vcpus });

@@ -14,7 +14,7 @@ export interface VolumePlan {
   readonly shares: readonly (SharedDirectory & { readonly side: SideProcess })[];
 }
 
-/** Engines write these before the start; a copy is as good. */
+/** Engines write these, and what is in /run/secrets, before the start; a copy is as good. */
 export const generated = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/run/.containerenv', '/.dockerenv']);
 const maxCopiedBytes = 256 << 10;
 /** microvm has no more places for devices beside disks, NIC and port. */
@@ -59,7 +59,7 @@ export async function planVolumes(mounts: readonly MountSpec[], stateDir: string
       records.push(mountRecord(destination, 'virtiofs', tag, options));
     } else if (found.isFile()) {
       // An init that the engine brings is executed, never written to.
-      const copied = found.size <= maxCopiedBytes && (generated.has(destination) || (readOnly && /init$/.test(destination)));
+      const copied = found.size <= maxCopiedBytes && (generated.has(destination) || (readOnly && destination.startsWith('/run/secrets/')) || (readOnly && /init$/.test(destination)));
       if (copied) {
         records.push(fileRecord(destination, found.mode & 0o7777, await readFile(source)));
         continue;

@@ -3,11 +3,12 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from '@pouch/containerd';
-import { containersOfHost, hostSubject, kernelsBucket, messageVersion, parseSubject, toMessage, type Message, type Recorded } from '@pouch/contracts';
+import { containersOfHost, hostSubject, kernelsBucket, messageVersion, secretsBucket, parseSubject, toMessage, type Message, type Recorded } from '@pouch/contracts';
 import { decideHost, fold, machineRuntime, type Container, type Exec, type Host } from '@pouch/domain';
 import { ConflictError, LogChangedError, NatsEventLog, NatsObjectStore, type NatsLink, type Subscription } from '@pouch/eventlog';
 import { SysHelper } from '@pouch/native';
 import type { Logger } from '@pouch/process';
+import { KeyFile } from '@pouch/sealing';
 import { randomUUID } from 'node:crypto';
 import { startBeat } from './beat.ts';
 import type { AgentConfig } from './config.ts';
@@ -28,6 +29,7 @@ import { appender } from './reports/append.ts';
 import { Book } from './reports/book.ts';
 import { Outbox } from './reports/outbox.ts';
 import type { Rooms } from './rooms.ts';
+import { Secrets } from './secrets/secrets.ts';
 import { serve } from './serve.ts';
 import { Store } from './store/store.ts';
 import { Tasks } from './tasks/tasks.ts';
@@ -115,7 +117,11 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const images = createImages({ config, containerd, log, logger, now, used });
   const network = createNetwork({ config, sys, logger });
   const rootfs = new Rootfs(containerd);
-  const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, network });
+  const secrets = new Secrets({
+    keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey), log, objects: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }),
+    kept: (id) => layout.container(id), mountPoint: layout.secrets, logger,
+  });
+  const specs = new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets });
   const stopped = new AbortController();
   const runv = config.runtimes.find(({ name }) => name === machineRuntime);
   const machines = runv === undefined || !isAbsolute(runv.path) ? null : new Machines({
@@ -129,7 +135,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const announceNow = (): Promise<number | null> => announce({ log, config, facts: { ...facts, ...machineFacts(machines), warnings: [...facts.warnings, ...(machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
   const rooms: Rooms = {
     config, logger, now, bootedAtMs: bootedAtMs(), containerd, sys, store, outbox, book, tasks, layout, starts: new Starts(), attempts: new Attempts(store), admission: new Admission(facts.capacity, book),
-    specs, rootfs, images, network, machines, shutdown: { active: false }, stopping: { active: false }, report,
+    specs, rootfs, images, network, machines, secrets, shutdown: { active: false }, stopping: { active: false }, report,
   };
   const reconciler = new Reconciler(rooms);
   const execs = new Execs(rooms);

@@ -18,6 +18,7 @@ const schema = Type.Object({
   POUCH_QEMU: Type.Optional(Type.String({ description: 'absolute path of the QEMU for virtual machines; default: qemu-system-x86_64 in PATH' })),
   POUCH_KERNEL_DIR: Type.String({ default: '/var/lib/runv/kernels', description: 'absolute path of the store of guest kernels, which runv used by hand has too' }),
   POUCH_DEFAULT_KERNEL: Type.String({ default: 'debian-6.1-cloud', description: 'guest kernel of virtual machines that name none' }),
+  POUCH_SECRETS_KEY: Type.Optional(Type.String({ description: 'absolute path of the file of the cluster keys, for secrets' })),
   POUCH_BRIDGE: Type.String({ default: 'pouch0', pattern: '^[A-Za-z0-9_.-]{1,15}$', description: 'name of the bridge, at most 15 characters' }),
   POUCH_SUBNET: Type.String({ default: '10.88.0.0/16', description: 'IPv4 network of the bridge, e.g. 10.88.0.0/16' }),
   POUCH_CNI_PATH: Type.String({ default: '/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni', description: 'directories of the CNI plugins' }),
@@ -42,6 +43,8 @@ export interface AgentConfig {
   /** By name; `runc` is always there. */
   readonly runtimes: readonly RuntimeFacts[];
   readonly machines: MachineSettings;
+  /** File of the cluster keys; null: containers with secrets do not start here. */
+  readonly secretsKey: string | null;
   readonly bridge: string;
   readonly subnet: string;
   readonly cniDirs: readonly string[];
@@ -83,6 +86,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     runDir: parsed.POUCH_RUN_DIR,
     runtimes: runtimes(parsed.POUCH_RUNTIMES, parsed.PATH, qemu),
     machines: Object.freeze({ qemu, kernelDir: parsed.POUCH_KERNEL_DIR, defaultKernel: parsed.POUCH_DEFAULT_KERNEL }),
+    secretsKey: parsed.POUCH_SECRETS_KEY ?? null,
     bridge: parsed.POUCH_BRIDGE,
     subnet: parsed.POUCH_SUBNET,
     cniDirs: parsed.POUCH_CNI_PATH.split(delimiter).filter((path) => path !== ''),

@@ -15,6 +15,7 @@ import type { SpecMaker } from './containers/spec-maker.ts';
 import type { Machines } from './machines/machines.ts';
 import type { Book } from './reports/book.ts';
 import type { Outbox } from './reports/outbox.ts';
+import type { Secrets } from './secrets/secrets.ts';
 import type { Store } from './store/store.ts';
 import type { Attempts } from './reconcile/attempts.ts';
 import type { Tasks } from './tasks/tasks.ts';
@@ -84,6 +85,7 @@ export interface Rooms {
   readonly network: NetworkRoom;
   /** Null: this host runs no virtual machines. */
   readonly machines: Machines | null;
+  readonly secrets: Secrets;
   /** Set while the host is being shut down: exits are told as such and nothing is started. */
   readonly shutdown: { active: boolean };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */

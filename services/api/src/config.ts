@@ -19,6 +19,7 @@ const schema = Type.Object({
   POUCH_TLS_CLIENTS: Type.Union([Type.Literal('certificate'), Type.Literal('certificate-or-token')], { default: 'certificate', description: 'whether a client needs a certificate, or may show a token in its stead' }),
   POUCH_TLS_ROLES: Type.String({ default: 'OU=pouch-admin:admin,OU=pouch-operate:operate,OU=pouch-read:read', description: 'roles of client certificates, ATTRIBUTE=value:role with commas, the first that fits goes; *:role fits every certificate' }),
   POUCH_TCP_ROLE: Type.Union(['admin', 'operate', 'read', 'none'].map((role) => Type.Literal(role)), { default: 'admin', description: 'role of plain TCP, which is for this machine only; none: a token is needed' }),
+  POUCH_SECRETS_KEY: Type.Optional(Type.String({ description: 'absolute path of the file of the cluster keys, for secrets' })),
   POUCH_DEFAULT_RUNTIME: Type.String({ default: 'runc', description: 'runtime of containers that name none' }),
   POUCH_HISTORY_DAYS: Type.Number({ default: 90, minimum: 0, description: 'days that the history reaches back; 0: no bound' }),
   POUCH_HISTORY_MESSAGES: Type.Integer({ default: 2_000_000, minimum: 0, description: 'messages that the history keeps at most; 0: no bound' }),
@@ -31,6 +32,8 @@ export interface Config {
   readonly socket: string;
   readonly tcp: TcpConfig | null;
   readonly access: AccessConfig;
+  /** File of the cluster keys; null: there are no secrets. */
+  readonly secretsKey: string | null;
   readonly defaultRuntime: string;
   readonly retention: Retention;
   readonly logLevel: LogLevel;
@@ -58,6 +61,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     socket: parsed.POUCH_SOCKET,
     tcp: parsed.POUCH_TCP === undefined ? null : tcpConfig(parsed.POUCH_TCP, parsed),
     access: Object.freeze({ subjectRoles: subjectRoles(parsed.POUCH_TLS_ROLES), plainTcpRole: isRole(parsed.POUCH_TCP_ROLE as string) ? (parsed.POUCH_TCP_ROLE as Role) : null }),
+    secretsKey: parsed.POUCH_SECRETS_KEY ?? null,
     defaultRuntime: parsed.POUCH_DEFAULT_RUNTIME,
     retention: { maxAgeMs: parsed.POUCH_HISTORY_DAYS === 0 ? null : parsed.POUCH_HISTORY_DAYS * 86_400_000, maxMessages: parsed.POUCH_HISTORY_MESSAGES || null, endedMs },
     logLevel: parsed.POUCH_LOG_LEVEL as LogLevel,

@@ -3,6 +3,7 @@ import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message, NameCla
 import type { Claims, EventLog, ObjectStore } from '@pouch/eventlog';
 import type { CallOptions, ClientPipe } from '@pouch/pipes';
 import type { Clock, Logger } from '@pouch/process';
+import type { KeyFile } from '@pouch/sealing';
 import type { Config } from './config.ts';
 import type { Projection } from './projection/projection.ts';
 
@@ -24,6 +25,8 @@ export interface Deps {
   readonly hosts: Hosts;
   /** Bytes of guest kernels, by digest. */
   readonly kernels: ObjectStore;
+  /** Sealed secrets by digest, and the keys that seal them; null: none are configured. */
+  readonly secrets: { readonly store: ObjectStore; readonly keys: KeyFile | null };
   /** Core NATS, for questions to the scheduler. */
   readonly nc: { request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<{ readonly data: Uint8Array }> };
 }

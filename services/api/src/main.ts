@@ -1,8 +1,9 @@
 // The api's process: puts its parts together, listens, and lets go of everything in order.
 import { join } from 'node:path';
-import { kernelsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
+import { kernelsBucket, secretsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
 import { connectNats, NatsEventLog, NatsObjectStore, openClaims } from '@pouch/eventlog';
 import { configurationOr78, createLogger, installCrashHandler, onShutdown, systemClock } from '@pouch/process';
+import { KeyFile } from '@pouch/sealing';
 import { readConfig } from './config.ts';
 import { LinkedHosts } from './hosts.ts';
 import { listen } from './listen.ts';
@@ -22,6 +23,7 @@ const hosts = new LinkedHosts({ callsLink: link, pipesLink });
 const server = await buildServer({
   config, logger, clock: systemClock, log, projection, names: openClaims<NameClaim>({ link, logger }), hosts,
   kernels: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
+  secrets: { store: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }), keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey) },
   nc: { request: async (subject, payload, options) => await link.request(subject, payload ?? '', { timeoutMs: options?.timeout ?? 1_000 }) },
 });
 const listening = await listen(server, config, logger);

@@ -29,6 +29,7 @@ import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
 import { kernelRoutes } from './kernels/routes.ts';
 import type { TlsSettings } from './tls-material.ts';
+import { secretRoutes } from './secrets/routes.ts';
 import { systemRoutes } from './system/routes.ts';
 import { engineVersion } from './system/version.ts';
 
@@ -120,6 +121,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => tokenRoutes(scope, deps));
   await app.register((scope) => policyRoutes(scope, deps));
+  await app.register((scope) => secretRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
   await app.register((scope) => openApiRoutes(scope));
   await app.ready();

@@ -72,6 +72,7 @@ before(async () => {
   const server = await buildServer({
     config: readConfig({}), logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
     kernels: new NatsObjectStore({ link: fixture.link, logger, bucket: 'kernels' }),
+    secrets: { store: new NatsObjectStore({ link: fixture.link, logger, bucket: 'secrets' }), keys: null },
     nc: { request: async (subject, payload, asked) => await fixture.link.request(subject, payload ?? '', { timeoutMs: asked?.timeout ?? 1_000 }) },
   });
   socket = join(directory, 'api.sock');

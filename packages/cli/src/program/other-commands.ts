@@ -188,6 +188,35 @@ function addHostCommands(hosts: PouchCommand, { context, does }: Pick<Runner, 'c
     .addHelpText('after', examples('pouch cluster hosts rm a', 'pouch cluster hosts rm --force a'));
 }
 
+export function addSecretCommands(program: PouchCommand, { context, does }: Runner): void {
+  const secret = (program.command('secret') as PouchCommand).description('Secrets, which containers get as files').helpGroup('System:') as PouchCommand;
+  const group = (name: string, description: string) => (secret.command(name) as PouchCommand).description(description) as PouchCommand;
+
+  group('create', 'Keep a secret, sealed; it is not shown again')
+    .argument('<name>')
+    .argument('[file]', 'what it holds; stdin without, or with -')
+    .addOption(list('-l, --label <key=value>', 'label'))
+    .action(does(async (name: string, file: string | undefined, flags: object) => (await import('../commands/secret.ts')).create(context, name, file, flags)))
+    .addHelpText('after', examples('pouch secret create db-password password.txt', 'pouch run --secret db-password busybox cat /run/secrets/db-password'));
+  group('ls', 'List secrets')
+    .addOption(new Option('-q, --quiet', 'ids only'))
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/secret.ts')).ls(context, flags)))
+    .addHelpText('after', examples('pouch secret ls'));
+  group('inspect', 'Tell of secrets all but what they hold')
+    .argument('<name...>')
+    .addOption(format('json or a template such as "{{.Spec.Name}}"'))
+    .action(does(async (names: string[], flags: object) => (await import('../commands/secret.ts')).inspect(context, names, flags)))
+    .addHelpText('after', examples('pouch secret inspect db-password'));
+  group('rm', 'Remove secrets that no container has')
+    .argument('<name...>')
+    .action(does(async (names: string[]) => (await import('../commands/secret.ts')).rm(context, names)))
+    .addHelpText('after', examples('pouch secret rm db-password'));
+  group('reseal', 'Seal all secrets with the first key of the key file, so that the others can go')
+    .action(does(async () => (await import('../commands/secret.ts')).reseal(context)))
+    .addHelpText('after', examples('pouch secret reseal'));
+}
+
 export function addKernelCommands(program: PouchCommand, { context, does }: Runner): void {
   const kernel = (program.command('kernel') as PouchCommand).description('Guest kernels of containers that are virtual machines').helpGroup('Images:') as PouchCommand;
   const group = (name: string, description: string) => (kernel.command(name) as PouchCommand).description(description) as PouchCommand;

@@ -4,7 +4,7 @@ import type { CliConfig } from '../config.ts';
 import { clientVersion } from '../version.ts';
 import { createContext, type GlobalFlags } from '../context.ts';
 import { addContainerCommands } from './container-commands.ts';
-import { addClusterCommands, addImageCommands, addKernelCommands, addSystemCommands } from './other-commands.ts';
+import { addClusterCommands, addImageCommands, addKernelCommands, addSecretCommands, addSystemCommands } from './other-commands.ts';
 import { PouchCommand } from './pouch-command.ts';
 import { createRunner, examples, type Runner } from './runner.ts';
 
@@ -37,6 +37,7 @@ export function createProgram(config: CliConfig): Program {
   addImageCommands(command, runner);
   addKernelCommands(command, runner);
   addSystemCommands(command, runner);
+  addSecretCommands(command, runner);
   addClusterCommands(command, runner);
   return { command, runner };
 }

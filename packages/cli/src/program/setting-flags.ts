@@ -62,6 +62,7 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
     new Option('--oom-score-adj <number>', '-1000 to 1000'),
   ],
   'Security:': [
+    list('--secret <name[,target=…]>', 'give it a secret as a file in /run/secrets; also uid=, gid=, mode='),
     list('--cap-add <capability>', 'add a capability'),
     list('--cap-drop <capability>', 'drop a capability, or ALL'),
     new Option('--privileged', 'all capabilities and devices, no seccomp'),

@@ -13,6 +13,7 @@ export interface SettingFlags {
   readonly envFile?: readonly string[];
   readonly label?: readonly string[];
   readonly labelFile?: readonly string[];
+  readonly secret?: readonly string[];
   readonly publish?: readonly string[];
   readonly publishAll?: boolean;
   readonly expose?: readonly string[];
@@ -94,7 +95,8 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
   const volumes = toVolumes(flags.volume ?? [], around.cwd);
   if (flags.rm === true && flags.restart !== undefined && flags.restart !== 'no') throw new UsageError('--rm and --restart exclude each other');
   const openStdin = flags.interactive === true;
-  const labels = [...(flags.labelFile ?? []).flatMap((path) => lines('--label-file', path)), ...(flags.label ?? [])];
+  const secrets = (flags.secret ?? []).map((text) => `io.pouch.secret.${text.replace(',', '=').replace(/^([^=]*)$/, '$1=')}`);
+  const labels = [...secrets, ...(flags.labelFile ?? []).flatMap((path) => lines('--label-file', path)), ...(flags.label ?? [])];
   return said({
     Image: image,
     Cmd: command,

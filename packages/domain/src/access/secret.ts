@@ -8,8 +8,31 @@ export interface SealedPlace {
   readonly keyId: string;
 }
 
+/** Docker's names, with a bound. */
+export function isSecretName(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(text);
+}
+
+/** The name as a token of NATS subjects: dots, which would part it, are written as `~`. */
+export const secretId = (name: string): string => name.replaceAll('.', '~');
+
+/** A container's label of this beginning and a secret's name gives it that secret; the value says how: `target=FILE,mode=0400`. */
+export const secretLabel = 'io.pouch.secret.';
+
+/** A secret as a container is given it: a file in /run/secrets. */
+export interface SecretMount {
+  readonly name: string;
+  readonly generation: string;
+  /** File's name. */
+  readonly target: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** File mode bits. */
+  readonly mode: number;
+}
+
 export interface Secret {
-  /** Its name. */
+  /** Its name, dots as `~`. */
   readonly id: string;
   readonly name: string;
   readonly state: 'present' | 'removed';
@@ -57,7 +80,7 @@ export function decideSecret(state: Secret | null, command: SecretCommand, nowMs
 export function evolveSecret(state: Secret | null, event: SecretEvent): Secret | null {
   if (event.type === 'SecretCreated') {
     const { name, labels, generation, sealed, atMs } = event;
-    return { id: name, name, state: 'present', labels, generation, sealed, createdAtMs: atMs, sinceMs: atMs };
+    return { id: secretId(name), name, state: 'present', labels, generation, sealed, createdAtMs: atMs, sinceMs: atMs };
   }
   if (state === null) return null;
   switch (event.type) {

@@ -1,5 +1,6 @@
 // What a container is asked to be: complete, normalised and unchanging. Image defaults are already merged in, names already resolved.
 // Docker's JSON is translated to this at the API and back for inspect; nothing below the API knows Docker's field names.
+import type { SecretMount } from '../access/secret.ts';
 import type { ContainerId, ImageId } from '../ids.ts';
 import type { PlacementRules } from '../placement/rules.ts';
 
@@ -56,6 +57,8 @@ export interface ContainerSpec {
   readonly platform?: { readonly os: string; readonly architecture: string };
   /** Absent: it says nothing of where it may run. */
   readonly placement?: PlacementRules;
+  /** Files in /run/secrets; what they hold is not here. Absent: none. */
+  readonly secrets?: readonly SecretMount[];
 }
 
 /** The very image that a container was made from, whatever its name points to later. */

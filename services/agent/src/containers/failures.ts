@@ -1,5 +1,6 @@
 // What an error of containerd or a runtime means to the person who asked: code, sentence and, for a start, the exit code that Docker gives.
 import { ContainerdError } from '@pouch/containerd';
+import { LogUnavailable } from '@pouch/eventlog';
 import { SysError } from '@pouch/native';
 import { messageOf } from '@pouch/process';
 
@@ -19,9 +20,9 @@ export interface Failed {
   readonly exitCode: number;
 }
 
-/** Whether the same step may go through later and its outcome now is unknown: containerd is away, or did not answer in time. */
+/** Whether the same step may go through later and its outcome now is unknown: containerd is away, or did not answer in time; or the log is, of which a container needs something. */
 export function isPassing(error: unknown): boolean {
-  return (error instanceof ContainerdError || error instanceof SysError) && error.retryable;
+  return error instanceof LogUnavailable || ((error instanceof ContainerdError || error instanceof SysError) && error.retryable);
 }
 
 const notFound = ['executable file not found', 'no such file or directory', 'cannot find the file'];

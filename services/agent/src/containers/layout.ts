@@ -45,6 +45,11 @@ export class Layout {
     return { hostsPath: join(dir, 'hosts'), hostnamePath: join(dir, 'hostname'), resolvConfPath: join(dir, 'resolv.conf') };
   }
 
+  /** Mount point of the tmpfs with opened secrets, a directory for each running container that has any. */
+  get secrets(): string {
+    return join(this.#runDir, 'secrets');
+  }
+
   /** FIFOs of all starts and execs of one container. */
   io(id: string): string {
     return join(this.#runDir, 'io', id);

@@ -25,6 +25,7 @@ export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
     gone(containerd.containers.delete(id)),
     rooms.rootfs.remove(id),
     layout.removeContainer(id),
+    rooms.secrets.clear(id),
   ]);
   specs.forget(id);
 }

@@ -6,6 +6,7 @@ import { ImpossibleError } from './failures.ts';
 /** What of the host stands in a spec. */
 export interface Surroundings {
   readonly user: ResolvedUser;
+  readonly secrets: readonly MountInput[];
   readonly devices: NonNullable<SpecInput['devices']>;
   readonly hostDevices: NonNullable<SpecInput['hostDevices']>;
   readonly generatedFiles: NonNullable<SpecInput['generatedFiles']>;
@@ -16,12 +17,12 @@ export interface Surroundings {
 
 export function specInput({ spec }: Container, around: Surroundings): SpecInput {
   const { capAdd, capDrop, privileged, noNewPrivileges, hostname, domainname, readonlyRootfs, sysctls, annotations, tty } = spec;
-  const { user, devices, hostDevices, generatedFiles, network, initPath, cgroupsPath } = around;
+  const { user, secrets, devices, hostDevices, generatedFiles, network, initPath, cgroupsPath } = around;
   const seccomp = seccompOf(spec);
   return {
     args: [...spec.entrypoint, ...spec.cmd], env: spec.env, cwd: spec.workingDir, rootfsPath: 'rootfs',
     user, hostname, domainname, tty, readonlyRootfs, capAdd, capDrop, privileged, noNewPrivileges, devices, hostDevices, sysctls, annotations,
-    resources: resourcesOf(spec), mounts: spec.mounts.map(mountInput), generatedFiles, namespaces: { network }, cgroupsPath,
+    resources: resourcesOf(spec), mounts: [...spec.mounts.map(mountInput), ...secrets], generatedFiles, namespaces: { network }, cgroupsPath,
     ...(seccomp === undefined ? {} : { seccomp }),
     ...(spec.init ? { initPath } : {}), // in a machine, too: there its first process is PID 1 of a namespace, as anywhere
   };

@@ -5,6 +5,7 @@ import { initPath } from '@pouch/native';
 import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices, resolveUser, stringifySpec, type HostFacts, type Outcome, type ResolvedUser, type SpecInput } from '@pouch/oci';
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import { makeSources } from './bind-sources.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
@@ -21,6 +22,7 @@ export interface SpecMakerDeps {
   readonly layout: Layout;
   readonly rootfs: Rootfs;
   readonly logger: Logger;
+  readonly secrets: Pick<Secrets, 'mounts'>;
   /** Of the network's room, where a container's namespace will be and how the host is reached from it. */
   readonly network: { gateway(): string | null; namespacePath(containerId: string): string };
 }
@@ -59,7 +61,7 @@ export class SpecMaker {
     ]);
     const owner = spec.network.mode === 'container' ? spec.network.containerId : id;
     const input = specInput(container, {
-      user, devices, hostDevices, generatedFiles: this.#deps.layout.generated(owner), network, initPath, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`,
+      user, devices, hostDevices, secrets: this.#deps.secrets.mounts(id, spec), generatedFiles: this.#deps.layout.generated(owner), network, initPath, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`,
     });
     const { spec: made, warnings } = orThrow(buildSpec(input, this.#host));
     for (const warning of warnings) this.#deps.logger.warn({ containerId: id, warning }, 'a setting was fitted to the host');

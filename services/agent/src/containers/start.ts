@@ -68,7 +68,7 @@ async function startAnew(rooms: Rooms, container: Container, which: StartOf): Pr
 async function makeTask(rooms: Rooms, container: Container, startId: string): Promise<void> {
   const { containerd, tasks, layout, specs } = rooms;
   const { id } = container;
-  const mounts = await rooms.rootfs.mounts(id);
+  const [mounts] = await Promise.all([rooms.rootfs.mounts(id), rooms.secrets.place(container)]);
   const [made, stdio] = await Promise.all([specs.make(container, { layers: layersOf(mounts), network: networkOf(rooms, container) }), prepareStdio(layout, rooms.sys, container, startId)]);
   await specs.ensureWritten(id, made.text);
   const { pid } = await containerd.tasks.create({ containerId: id, rootfs: [...mounts], ...stdio });
@@ -107,6 +107,7 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
   const { exitCode, code, message } = startFailure(error);
   rooms.logger.warn({ containerId: id, startId, exitCode, err: error }, 'container could not be started');
   await Promise.all([removeTask(rooms, id), rooms.network.detach(id)]);
+  await rooms.secrets.clear(id);
   await rooms.layout.removeIo(id);
   void rooms.report(id, { type: 'ReportStartFailed', startId, exitCode, code, message });
 }
@@ -158,6 +159,7 @@ function ofOther({ tasks, book }: Rooms, otherId: string): NetworkOfSpec {
 export async function clearRun(rooms: Rooms, container: Container): Promise<void> {
   const detached = container.spec.network.mode === 'bridge' ? rooms.network.detach(container.id, { shared: isJoined(rooms, container.id) }) : Promise.resolve();
   await Promise.all([removeTask(rooms, container.id), detached]);
+  await rooms.secrets.clear(container.id);
   if (container.spec.openStdin) await rooms.layout.removeIo(container.id);
 }
 

@@ -7,7 +7,7 @@ const read = [
   'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/stats', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
   'GET /images/json', 'GET /images/:name/json', 'GET /images/:name/history', 'GET /images/:name/get', 'GET /images/*',
   'GET /cluster/hosts', 'GET /cluster/health', 'GET /cluster/events', 'GET /cluster/containers', 'GET /cluster/containers/:id', 'GET /cluster/containers/:id/history', 'GET /cluster/containers/:id/console',
-  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy',
+  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy', 'GET /secrets', 'GET /secrets/:id',
   ...endpointsNotThere,
 ];
 const operate = [
@@ -20,7 +20,7 @@ const operate = [
 const admin = [
   'POST /cluster/rebuild', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
   'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id',
-  'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy',
+  'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy', 'POST /secrets/create', 'DELETE /secrets/:id', 'POST /cluster/secrets/reseal',
 ];
 
 /** By method and the route's own path. */

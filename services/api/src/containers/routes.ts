@@ -13,6 +13,7 @@ import { renameContainer } from '../commands/rename.ts';
 import { requestAction } from '../commands/requests.ts';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError } from '../errors.ts';
+import { askedSecrets } from '../secrets/attach.ts';
 import { permittedSpec } from '../access/policy.ts';
 import { actorOf } from '../http/actor.ts';
 import { clientGone } from '../http/gone.ts';
@@ -59,7 +60,9 @@ function createRoute(app: FastifyInstance, deps: Deps): void {
         return resolved.ok ? resolved.container.state : null;
       },
     });
-    await createContainer(deps, id, { name, spec: permittedSpec(projection, request, spec) }, { actor: actorOf(request), signal: clientGone(reply) });
+    const secrets = askedSecrets(body, spec, projection);
+    const permitted = permittedSpec(projection, request, secrets.length === 0 ? spec : { ...spec, secrets });
+    await createContainer(deps, id, { name, spec: permitted }, { actor: actorOf(request), signal: clientGone(reply) });
     return await reply.status(201).send({ Id: id, Warnings: warnings });
   });
 }
