@@ -2,7 +2,7 @@
 // in logs, the whole log of events, databases, the store, inspect and every other file of the cluster.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -35,7 +35,7 @@ describe('secrets', { skip, timeout: 600_000 }, () => {
     const text = plant('a secret by pouch');
     const made = await on.tryPouch(['secret', 'create', 'db.pass_word', '-l', 'team=a'], text);
     assert.deepEqual([made.code, made.stdout], [0, 'db~pass_word\n'], made.stderr);
-    await on.p('run', '-d', '--name', 'with', '--secret', 'db.pass_word', '--secret', 'db.pass_word,target=other,mode=0400,uid=7', '--network', 'none', 'busybox', 'sleep', '1000000').then(() => assert.fail('a label cannot be given twice'), () => undefined);
+    assert.match((await on.tryPouch(['run', '--rm', '--secret', 'db.pass_word', '--secret', 'db.pass_word,target=other', 'busybox', 'true'])).stderr, /given twice/);
     await on.tryPouch(['secret', 'create', 'second'], text);
     await on.p('run', '-d', '--name', 'with', '--secret', 'db.pass_word', '--secret', 'second,target=other,mode=0400,uid=7', '--network', 'none', 'busybox', 'sleep', '1000000');
     assert.equal((await on.p('exec', 'with', 'sha256sum', '/run/secrets/db.pass_word')).split(' ')[0], sum(text));
@@ -113,6 +113,8 @@ describe('secrets', { skip, timeout: 600_000 }, () => {
     look('the log', (await on.http('GET', '/cluster/events?follow=0&afterSeq=0')).text);
     for (const path of ['/containers/with/json', '/cluster/containers/with', '/secrets', '/secrets/second', '/cluster/tokens', '/info', '/cluster/hosts', '/containers/json?all=1', '/cluster/containers/with/history']) look(path, (await on.http('GET', path)).text);
     const { config } = on.cluster;
+    // Larger ones are the empty disks of machines.
+    const wholeBytes = 2 ** 28;
     const kept = new Set([secretsKeyFile(config), join(config.run, 'agent', 'secrets')]);
     let files = 0;
     const walk = (directory: string): void => {
@@ -124,7 +126,7 @@ describe('secrets', { skip, timeout: 600_000 }, () => {
         else if (entry.isFile()) {
           files += 1;
           try {
-            look(path, readFileSync(path));
+            if (statSync(path).size < wholeBytes) look(path, readFileSync(path));
           } catch (error) {
             // A file that went meanwhile holds nothing any more.
             if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

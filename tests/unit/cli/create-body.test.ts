@@ -19,6 +19,7 @@ test('without flags only the image is said', () => {
 
 const config: readonly (readonly [SettingFlags, Record<string, unknown>])[] = [
   [{ env: ['A=1', 'FROM_SHELL', 'ABSENT', 'EMPTY='] }, { Env: ['A=1', 'FROM_SHELL=yes', 'EMPTY='] }],
+  [{ secret: ['db', 'tls.key,target=key,mode=0400'] }, { Labels: { 'io.pouch.secret.db': '', 'io.pouch.secret.tls.key': 'target=key,mode=0400' } }],
   [{ label: ['a=b=c', 'alone'] }, { Labels: { a: 'b=c', alone: '' } }],
   [{ hostname: 'h', domainname: 'd', user: '1:2', workdir: '/w' }, { Hostname: 'h', Domainname: 'd', User: '1:2', WorkingDir: '/w' }],
   [{ entrypoint: '' }, { Entrypoint: [''] }],

@@ -95,7 +95,7 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
   const volumes = toVolumes(flags.volume ?? [], around.cwd);
   if (flags.rm === true && flags.restart !== undefined && flags.restart !== 'no') throw new UsageError('--rm and --restart exclude each other');
   const openStdin = flags.interactive === true;
-  const secrets = (flags.secret ?? []).map((text) => `io.pouch.secret.${text.replace(',', '=').replace(/^([^=]*)$/, '$1=')}`);
+  const secrets = secretLabels(flags.secret ?? []);
   const labels = [...secrets, ...(flags.labelFile ?? []).flatMap((path) => lines('--label-file', path)), ...(flags.label ?? [])];
   return said({
     Image: image,
@@ -120,6 +120,14 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
     AttachStderr: attachment.stderr,
     HostConfig: hostConfig(flags, ports.bindings, volumes.binds, around),
   });
+}
+
+/** `name,target=x` → the label that asks for it. One secret is one label, so it can be one file only. */
+function secretLabels(texts: readonly string[]): string[] {
+  const names = texts.map((text) => text.split(',', 1)[0] ?? '');
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new UsageError(`--secret ${twice}: it is given twice`);
+  return texts.map((text, index) => `io.pouch.secret.${names[index]}=${text.slice((names[index] ?? '').length + 1)}`);
 }
 
 function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly string[], around: Surroundings): Json {
