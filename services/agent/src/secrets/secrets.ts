@@ -74,7 +74,7 @@ export class Secrets {
     if (secrets.length === 0) return [];
     return [
       { type: 'tmpfs', target, sizeBytes: 64 * 1024, mode: 0o755, options: ['noexec', 'nosuid', 'nodev'] },
-      ...secrets.map((mount): MountInput => ({ type: 'bind', source: join(this.#directory(containerId), mount.target), target: join(target, mount.target), readonly: true, recursive: false })),
+      ...secrets.map((mount): MountInput => ({ type: 'bind', source: join(this.#directory(containerId), mount.target), target: join(target, mount.target), readonly: true })),
     ];
   }
 
