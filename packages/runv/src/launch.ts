@@ -3,21 +3,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { monitorPath } from '@pouch/native';
 import { Failure } from './failure.ts';
-
-/** `key value` lines; a value has no line end. Throws `bad-spec` where one has. */
-export function configText(lines: readonly (readonly [key: string, value: string | number])[]): string {
-  return lines.map(([key, value]) => {
-    const text = String(value);
-    if (/[\n\0]/.test(text)) throw new Failure('bad-spec', `${key}: ${JSON.stringify(text)} has a line end`);
-    return `${key} ${text}\n`;
-  }).join('');
-}
+import { monitorEnvironment } from './monitor-config.ts';
 
 export interface Monitor { readonly child: ChildProcess; readonly pid: number }
 
 /** With our standard streams, in a session of its own if `detached`; `readyTimeoutMs` for its first word, `meanwhile` going on until then. Throws `machine` with its reason. */
 export async function launchMonitor(configPath: string, { detached, readyTimeoutMs, meanwhile }: { readonly detached: boolean; readonly readyTimeoutMs: number; readonly meanwhile?: () => Promise<void> }): Promise<Monitor> {
-  const child = spawn(monitorPath, ['--config', configPath], { detached, stdio: ['inherit', 'inherit', 'inherit', 'pipe'], cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } });
+  const child = spawn(monitorPath, ['--config', configPath], { detached, stdio: ['inherit', 'inherit', 'inherit', 'pipe'], cwd: '/', env: monitorEnvironment });
   const ready = child.stdio[3] as Readable;
   let line = '';
   // What has to happen for it to come up: without it there is nothing to wait for.

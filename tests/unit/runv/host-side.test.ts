@@ -5,7 +5,7 @@ import { parseArguments } from '../../../packages/runv/src/arguments.ts';
 import { cgroupPath, parseCgroupMounts } from '../../../packages/runv/src/cgroups.ts';
 import { parseConfig } from '../../../packages/runv/src/config.ts';
 import { parseGlobals } from '../../../packages/runv/src/globals.ts';
-import { configText } from '../../../packages/runv/src/launch.ts';
+import { configText } from '../../../packages/runv/src/monitor-config.ts';
 import { addressBytes, guestNetwork } from '../../../packages/runv/src/network.ts';
 import { decodeRecords } from '../../../packages/runv/src/protocol/records.ts';
 import { parseSignal } from '../../../packages/runv/src/signals.ts';

@@ -16,7 +16,6 @@
 #define OUT_MAX (2u << 20)
 #define DRAIN_MS 2000
 #define BLOCKED_MS 10000
-#define STARTER_MS 5000
 #define FAILED 255
 
 struct exec {
@@ -35,7 +34,8 @@ static uint32_t payload_max(uint8_t op)
 
 static int give_up(struct exec *e, const char *text)
 {
-	ready_tell(&e->config.ready_fd, "error", text);
+	if (e->config.ready_fd >= 0) ready_tell(&e->config.ready_fd, "error", text);
+	else if (!e->io.started) starter_tell(&e->config, text);
 	return FAILED;
 }
 
@@ -52,6 +52,14 @@ static int started(struct exec *e, const struct frame *frame)
 	snprintf(text, sizeof text, "%d", (int)getpid());
 	ready_tell(&e->config.ready_fd, "ok", text);
 	return -1;
+}
+
+static const char *refusal(const struct exec *e, const struct frame *frame, char *text, size_t size)
+{
+	size_t at = 0;
+	if (get_u32(frame->payload) == ENOENT && e->config.not_found != NULL) at = (size_t)snprintf(text, size, "%.300s: ", e->config.not_found);
+	text_clean(text + at, size - at, frame->payload + 8, frame->length - 8);
+	return text[at] == '\0' ? "the process could not be started" : text;
 }
 
 // -1: go on; else the exit status.
@@ -76,8 +84,7 @@ static int take(struct exec *e, const struct frame *frame)
 	case VM_ERROR:
 		// Of a signal to a process that has just ended, say; before the start it is the answer.
 		if (e->io.started || frame->length < 8) return -1;
-		text_clean(text, sizeof text, frame->payload + 8, frame->length - 8);
-		return give_up(e, text[0] == '\0' ? "the process could not be started" : text);
+		return give_up(e, refusal(e, frame, text, sizeof text));
 	default:
 		return -1;
 	}
@@ -132,12 +139,12 @@ static int loop(struct exec *e)
 {
 	while (!is_done(e)) {
 		int64_t now = now_ms();
-		if (e->config.ready_fd >= 0 && now >= e->deadline) return give_up(e, "the guest did not start the process in time");
+		if (!e->io.started && now >= e->deadline) return give_up(e, "the guest did not start the process in time");
 		struct pollfd fds[5];
 		fds[0] = (struct pollfd){ e->link.fd, (short)(POLLIN | (e->link.out.length > 0 ? POLLOUT : 0)), 0 };
 		fds[1] = (struct pollfd){ e->signal_fd, POLLIN, 0 };
 		stdio_poll(&e->io, fds + 2);
-		int wait = e->exit_code >= 0 ? 50 : e->config.ready_fd >= 0 ? (int)(e->deadline - now) : -1;
+		int wait = e->exit_code >= 0 ? 50 : !e->io.started ? (int)(e->deadline - now) : -1;
 		if (poll(fds, 5, wait) < 0 && errno != EINTR) return FAILED;
 		if (fds[1].revents != 0) forward_signals(e);
 		if (e->link.fd >= 0 && fds[0].revents != 0) {
@@ -151,14 +158,7 @@ static int loop(struct exec *e)
 	return e->exit_code;
 }
 
-// The end of a child belongs to its parent. containerd's shim and conmon become the parent only when the starter has ended; an exec that is
-// over sooner would be reaped by the starter, and its end waited for for ever.
-static void outlive(pid_t starter)
-{
-	for (int waited = 0; waited < STARTER_MS && getppid() == starter; waited++) (void)poll(NULL, 0, 1);
-}
-
-static int run_process(const struct config *config, int signal_fd)
+int client_run(const struct config *config, int signal_fd)
 {
 	static struct exec exec;
 	struct exec *e = &exec;
@@ -166,15 +166,16 @@ static int run_process(const struct config *config, int signal_fd)
 	size_t length = 0;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	*e = (struct exec){ .config = *config, .signal_fd = signal_fd, .exit_code = -1, .deadline = now_ms() + config->boot_timeout_ms };
-	if (cgroups_join(config, why, sizeof why) < 0) return give_up(e, why);
-	if (config->tty && pty_open(config->console_socket, why, sizeof why) < 0) return give_up(e, why);
 	uint8_t *spawn = file_read(config->spawn, VM_MAX_PAYLOAD, &length);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	strncpy(address.sun_path, config->socket, sizeof address.sun_path - 1);
 	if (spawn == NULL) {
 		snprintf(why, sizeof why, "%s: %s", config->spawn, strerror(errno));
 		return give_up(e, why);
 	}
+	if (config->transient) unlink(config->spawn);
+	if (cgroups_join(config, why, sizeof why) < 0) return give_up(e, why);
+	if (config->tty && pty_open(config->console_socket, why, sizeof why) < 0) return give_up(e, why);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strncpy(address.sun_path, config->socket, sizeof address.sun_path - 1);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) return give_up(e, "container not running");
 	link_init(&e->link, fd, OUT_MAX, payload_max);
 	stdio_init(&e->io, &e->link, config->tty, config->has_stdin);
@@ -182,12 +183,4 @@ static int run_process(const struct config *config, int signal_fd)
 	if (link_send(&e->link, VM_SPAWN, 0, spawn, length) < 0) return give_up(e, "no memory");
 	free(spawn);
 	return loop(e);
-}
-
-int client_run(const struct config *config, int signal_fd)
-{
-	pid_t starter = getppid();
-	int status = run_process(config, signal_fd);
-	if (config->outlives_starter) outlive(starter);
-	return status;
 }

@@ -28,8 +28,8 @@ enum role { ROLE_PROCESS, ROLE_MACHINE, ROLE_KEEPER };
 struct config {
 	enum role role;
 	uint32_t id;
-	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log, *keeper, *directory, *owned;
-	bool tty, has_stdin, outlives_starter;
+	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log, *log, *not_found, *keeper, *directory, *owned;
+	bool tty, has_stdin, detach, log_json, transient;
 	const char *cgroups[CGROUPS_MAX];
 	size_t cgroup_count;
 	int64_t uid, gid; // -1: stay as we are

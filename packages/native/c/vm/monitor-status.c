@@ -44,7 +44,7 @@ void text_clean(char *into, size_t size, const void *text, size_t length)
 	into[out] = '\0';
 }
 
-static size_t json_text(char *into, size_t size, const char *text)
+size_t json_text(char *into, size_t size, const char *text)
 {
 	size_t out = 0;
 	for (; *text != '\0' && out + 2 < size; text++) {

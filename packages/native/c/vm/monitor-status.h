@@ -32,6 +32,9 @@ void ready_tell(int *ready_fd, const char *word, const char *text);
 // Copies text as one line of valid UTF-8: control bytes become spaces, invalid ones '?'.
 void text_clean(char *into, size_t size, const void *text, size_t length);
 
+// Copies text that is clean as a JSON string's inside. Returns its length.
+size_t json_text(char *into, size_t size, const char *text);
+
 // The last `lines` lines of FILE that are not empty, joined by " | ", cleaned. "" when there is none.
 void file_tail(const char *file, int lines, char *into, size_t size);
 #endif

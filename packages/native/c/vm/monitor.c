@@ -9,7 +9,10 @@
 //   configure FILE, spawn FILE   payloads of CONFIGURE and SPAWN, read at once. The size in VM_S_TTY is replaced by the terminal's, if it has one
 //   tty 0|1, console-socket PATH   a pty whose master is sent there (message "/dev/ptmx"); its slave becomes fds 0–2, raw
 //   stdin 0|1              relay fd 0; 0: it is never read
-//   outlives-starter 0|1   process: it does not end before its starter has, which would take its end from the shim that adopts it (5 s at most)
+//   detach 1               process: goes on in the background; what was started ends once the process runs, with 0, or with its reason (monitor-starter.c)
+//   transient 1            process: FILE and the payload are removed once they are read
+//   log FILE, log-json 1   process without ready-fd: where a reason is told besides stderr, a line as the OCI runtimes write it
+//   not-found TEXT         process: what a reason begins with when there is no such program
 //   pid-file PATH          written (own pid) before the ready line
 //   netns PATH             the monitor, QEMU and the side processes live in it
 //   tap NAME, link NAME    a tap in netns, cross-redirected with the link (default eth0), same MTU, passed to QEMU as fd 10; needs netns
@@ -230,9 +233,9 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return FAILED;
 	if (chdir("/") < 0) return FAILED;
-	switch (config.role) {
-	case ROLE_MACHINE: return machine_run(&config);
-	case ROLE_KEEPER: return keeper_run(&config);
-	default: return client_run(&config, signals_open(true));
-	}
+	if (config.role == ROLE_MACHINE) return machine_run(&config);
+	if (config.role == ROLE_KEEPER) return keeper_run(&config);
+	if (config.transient) unlink(argv[2]);
+	if (config.detach && starter_leave(&config) < 0) return FAILED;
+	return client_run(&config, signals_open(true));
 }

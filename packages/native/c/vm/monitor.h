@@ -158,5 +158,11 @@ void keeper_read(struct machine *m); // its word of QEMU's end, or its own end
 int machine_run(const struct config *config);
 int keeper_run(const struct config *config);
 int client_run(const struct config *config, int signal_fd);
+
+// monitor-starter.c
+// Returns 0 in a child that goes on in the background, with ready_fd set; the caller's process ends itself once that is ready or has failed. -1: it cannot fork.
+int starter_leave(struct config *config);
+// Tells a reason on stderr and in the log.
+void starter_tell(const struct config *config, const char *reason);
 int signals_open(bool forward); // signalfd; forward: also the signals that a process is sent
 #endif

@@ -6,7 +6,8 @@ import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { limitCgroups, makeCgroups } from '../cgroups.ts';
 import type { RunvConfig } from '../config.ts';
-import { configText, launchMonitor } from '../launch.ts';
+import { launchMonitor } from '../launch.ts';
+import { configText } from '../monitor-config.ts';
 import { passDescriptors } from '../machine/descriptors.ts';
 import { takeLock } from '../machine/once.ts';
 import { Qmp } from '../machine/qmp.ts';

@@ -1,12 +1,12 @@
-// runv exec: one more process in the container, by a monitor of its own.
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+// runv exec: one more process in the container. This process becomes the monitor of that one (pouch-monitor, role process), which tells
+// what goes wrong from then on: an exec is run often, and a second process beside it would be half of its time.
+import { rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { monitorPath } from '@pouch/native';
 import { parseArguments } from '../arguments.ts';
 import { Failure } from '../failure.ts';
 import type { Globals } from '../globals.ts';
-import { configText, launchMonitor } from '../launch.ts';
+import { configText, monitorEnvironment } from '../monitor-config.ts';
 import { placesOf } from '../places.ts';
 import { checkProcess, readJson, readSpec, type ProcessSpec } from '../spec.ts';
 import { spawnPayload } from '../spec-to-guest.ts';
@@ -25,7 +25,7 @@ async function processOf(parsed: ReturnType<typeof parseArguments>, bundle: stri
   return { ...own, terminal: parsed.flags.has('tty'), args: parsed.rest.slice(1), env: [...(own.env ?? []), ...(parsed.lists.get('env') ?? [])], ...(user === undefined ? {} : { user }), ...(cwd === undefined ? {} : { cwd }) };
 }
 
-export async function run(args: readonly string[], { root }: Globals): Promise<number> {
+export async function run(args: readonly string[], { root, log, logFormat }: Globals): Promise<number> {
   const parsed = parseArguments(args, {
     flags: ['detach', 'tty', 'no-new-privs', 'no-subreaper', 'ignore-paused'], values: ['process', 'pid-file', 'console-socket', 'cwd', 'env', 'user', 'additional-gids', 'process-label', 'apparmor', 'cap', 'preserve-fds', 'cgroup'],
     alias: { d: 'detach', t: 'tty', p: 'process', e: 'env', u: 'user', g: 'additional-gids', c: 'cap' }, greedyAfter: 1,
@@ -42,25 +42,21 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
   const terminal = wanted.terminal === true;
   if (terminal && !consoleSocket) throw new Failure('usage', 'a terminal needs --console-socket');
   const { stateDir, monitorSocket } = placesOf(root, id);
-  const name = join(stateDir, `exec-${randomBytes(8).toString('hex')}`);
-  const detached = parsed.flags.has('detach');
+  const name = join(stateDir, `exec-${process.pid}`);
   try {
-    await writeFile(`${name}.bin`, spawnPayload(wanted), { mode: 0o600 });
-    await writeFile(`${name}.conf`, configText([
-      ['role', 'process'], ['ready-fd', 3], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['outlives-starter', detached ? 1 : 0], ['boot-timeout-ms', startTimeoutMs],
+    writeFileSync(`${name}.bin`, spawnPayload(wanted), { mode: 0o600 });
+    writeFileSync(`${name}.conf`, configText([
+      ['role', 'process'], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['boot-timeout-ms', startTimeoutMs], ['transient', 1],
+      ['detach', parsed.flags.has('detach') ? 1 : 0], ['not-found', `exec: ${JSON.stringify(wanted.args[0])}: executable file not found in $PATH`],
+      ...(log === undefined ? [] : [['log', resolve(log)], ['log-json', logFormat === 'json' ? 1 : 0]] as const),
       ...(terminal ? [['tty', 1], ['console-socket', resolve(consoleSocket ?? '')]] as const : []),
       ...(pidFile ? [['pid-file', resolve(pidFile)]] as const : []),
       ...state.cgroups.map((directory) => ['cgroup', join(directory, 'cgroup.procs')] as const),
     ]), { mode: 0o600 });
-    const { child } = await launchMonitor(`${name}.conf`, { detached, readyTimeoutMs: startTimeoutMs + 5_000 }).catch((error: unknown) => {
-      if (error instanceof Failure && /no such file/.test(error.message)) throw new Failure('machine', `exec: ${JSON.stringify(wanted.args[0])}: executable file not found in $PATH: ${error.message}: no such file or directory`, { cause: error });
-      throw error;
-    });
-    if (detached) return 0;
-    const [code] = child.exitCode === null ? (await once(child, 'exit')) as [number | null] : [child.exitCode];
-    return code ?? 255;
-  } finally {
-    await rm(`${name}.bin`, { force: true });
-    await rm(`${name}.conf`, { force: true });
+    process.execve?.(monitorPath, [monitorPath, '--config', `${name}.conf`], monitorEnvironment);
+    throw new Failure('machine', `${monitorPath} cannot be run: this Node has no execve`);
+  } catch (error) {
+    for (const suffix of ['bin', 'conf']) rmSync(`${name}.${suffix}`, { force: true });
+    throw error;
   }
 }
