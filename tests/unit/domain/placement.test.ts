@@ -50,6 +50,7 @@ test('each filter says why', () => {
     ['platform', {}, { platform: { os: 'linux', architecture: 'arm64' } }, /the image is for linux\/arm64, the host is linux\/amd64/],
     ['constraint', {}, ruled(['constraint:disk==ssd']), /disk==ssd is asked for, and it has no label "disk": pouch cluster hosts label a/],
     ['constraint', { labels: { disk: 'hdd' } }, ruled(['constraint:disk==ssd']), /its disk is "hdd"/],
+    ['network', {}, { network: { mode: 'container', containerId: aContainerId } }, /the network of container [0-9a-f]{12} is to be joined, and that container is not on this host/],
     ['affinity', {}, ruled(['affinity:container==web']), /no such container/],
     ['acceleration', { facts: aHostsFacts({ runtimes: [{ name: 'runv', path: '/x' }], machines: { acceleration: 'tcg', kernels: [], defaultKernel: null } }) }, { ...ruled([], { 'io.pouch.acceleration': 'kvm' }), runtime: 'runv' }, /with tcg, and kvm is asked for/],
     ['ports', {}, { ports: [{ containerPort: 80, protocol: 'tcp', hostIp: '', hostPort: 8080 }] }, /8080\/tcp is taken/],
@@ -186,6 +187,14 @@ test('affinities: to containers by name, id and label, and to images, however th
   assert.equal(on('affinity:image!=/^redis/'), 'a');
   assert.match(on('affinity:container==db'), /container==db is asked for, and it has no such container/);
   assert.equal(on('affinity:container==~db'), 'a');
+});
+
+test('who joins the network of a container goes to its host, however full that is next to others', () => {
+  const joined = { id: aContainerId, name: 'web', labels: {} };
+  const hosts = [candidate(aHost('a')), candidate(aHost('b'), { containers: 9 }, { containers: [joined] })];
+  assert.equal(chosen({ network: { mode: 'container', containerId: aContainerId } }, hosts), 'b');
+  assert.match(chosen({ network: { mode: 'container', containerId: aContainerId } }, hosts.slice(0, 1)), /not on this host/);
+  assert.equal(chosen({}, hosts), 'a');
 });
 
 test('strategies: spread takes the emptiest, binpack the fullest that can take it, random any, and the same again', () => {

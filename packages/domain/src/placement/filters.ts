@@ -21,7 +21,7 @@ export interface Reserved extends Amounts {
   readonly groups: ReadonlyMap<string, number>;
 }
 
-/** What a host has, for affinities. Asked for only by containers that have some. */
+/** What a host has, for affinities and joined networks. Asked for only by containers that have some. */
 export interface HostContents {
   readonly containers: () => Iterable<Occupant>;
   readonly images: () => Iterable<HeldImage>;
@@ -57,6 +57,7 @@ export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel): re
     { name: 'runtime', explain: ({ host }) => explainRuntime(spec, host) },
     { name: 'acceleration', explain: ({ host }) => explainAcceleration(spec, host) },
     { name: 'kernel', explain: ({ host }) => explainKernel(spec, host, catalogued) },
+    ...joins(spec),
     ...hard.map(([{ text, key }, test]): Filter => ({ name: 'constraint', explain: ({ host }) => (test(host) ? null : `${text} is asked for, and ${constraintValueText(host, key)}`) })),
     { name: 'capacity', explain: ({ host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
     { name: 'ports', explain: ({ reserved }) => explainPorts(spec, reserved) },
@@ -90,6 +91,13 @@ function explainAcceleration(spec: ContainerSpec, { facts }: Host): string | nul
   const has = facts.machines?.acceleration ?? null;
   if (has === wanted) return null;
   return has === null ? `it does not say yet how it runs virtual machines, and ${wanted} is asked for` : `it runs virtual machines with ${has}, and ${wanted} is asked for`;
+}
+
+/** A network namespace is shared on one host only. */
+function joins({ network }: ContainerSpec): readonly Filter[] {
+  if (network.mode !== 'container') return [];
+  const { containerId } = network;
+  return [{ name: 'network', explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the network of container ${containerId.slice(0, 12)} is to be joined, and that container is not on this host`) }];
 }
 
 function explainPorts(spec: ContainerSpec, { ports }: Reserved): string | null {
