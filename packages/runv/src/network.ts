@@ -3,11 +3,15 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Failure, messageOf } from './failure.ts';
+import { tapFd } from './machine/qemu-command.ts';
 import { configure } from './protocol/ops.ts';
 import { record, u32 } from './protocol/records.ts';
 
 interface LinkInfo { readonly ifname: string; readonly link_type: string; readonly address?: string; readonly mtu?: number; readonly flags?: readonly string[]; readonly linkinfo?: { readonly info_kind?: string }; readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number; readonly scope?: string }[] }
 interface RouteInfo { readonly dst: string; readonly gateway?: string; readonly dev?: string; readonly protocol?: string; readonly type?: string }
+
+/** The tap of a machine, in the container's network namespace; it is there as long as its QEMU is. */
+export const tapName = `tap${tapFd}`;
 
 export interface GuestNetwork { readonly link: string; readonly mac: string; readonly records: readonly Buffer[] }
 
@@ -32,11 +36,15 @@ function routeRecord(route: RouteInfo, family: 4 | 6, link: string): Buffer {
   return record(configure.route, Buffer.from([family, prefix === undefined ? bytes.length * 8 : Number(prefix), 0, 0]), bytes, route.gateway === undefined ? Buffer.alloc(bytes.length) : addressBytes(route.gateway), link);
 }
 
-/** From the words of `ip -j`. Undefined where there is no link but the loopback. Pure. */
+/**
+ * From the words of `ip -j`. Undefined where there is no link but the loopback. Pure.
+ * Throws a Failure for what a machine cannot have: several links, and a namespace that another machine has, whose traffic it would take.
+ */
 export function guestNetwork(links: readonly LinkInfo[], routes4: readonly RouteInfo[], routes6: readonly RouteInfo[]): GuestNetwork | undefined {
   const real = links.filter(({ link_type: type, linkinfo }) => type === 'ether' && linkinfo?.info_kind !== 'tun');
   const [link, ...more] = real;
   if (link === undefined) return undefined;
+  if (links.some(({ ifname, linkinfo }) => ifname === tapName && linkinfo?.info_kind === 'tun')) throw new Failure('unsupported', `the network namespace is that of another virtual machine (${tapName} is there), which receives all that arrives: give this container a network of its own`);
   if (more.length > 0) throw new Failure('unsupported', `the interfaces ${real.map(({ ifname }) => ifname).join(', ')}: a virtual machine has one network interface`);
   const mac = link.address ?? '';
   const name = link.ifname;

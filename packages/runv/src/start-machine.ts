@@ -6,9 +6,9 @@ import type { RunvConfig } from './config.ts';
 import { launchMonitor, type Monitor } from './launch.ts';
 import { configText } from './monitor-config.ts';
 import type { MachinePlan } from './machine-plan.ts';
-import { qemuCommand, tapFd } from './machine/qemu-command.ts';
+import { qemuCommand } from './machine/qemu-command.ts';
 import { cloneOf, findTemplate, isTemplatable, resumeMachine, stateFd, wakeClone, type Template } from './machine/template.ts';
-import type { GuestNetwork } from './network.ts';
+import { tapName, type GuestNetwork } from './network.ts';
 import { placesOf, type Places } from './places.ts';
 import { claimMember, isPoolable, memberKey, noteUse } from './pool/members.ts';
 import { memberPlaces } from './pool/places.ts';
@@ -60,7 +60,7 @@ function commonLines({ request, plan, config, cgroups, terminal, netns, network 
     ['configure', at('configure.bin')], ['spawn', at('spawn.bin')], ['stdin', 1], ...console,
     ...(request.pidFile === undefined ? [] : [['pid-file', resolve(request.pidFile)] as const]),
     ...(netns === undefined ? [] : [['netns', netns] as const]),
-    ...(plan.machine.nic === undefined || network === undefined ? [] : [['tap', `tap${tapFd}`], ['link', network.link]] as const),
+    ...(plan.machine.nic === undefined || network === undefined ? [] : [['tap', tapName], ['link', network.link]] as const),
     ...cgroups.map((directory): Line => ['cgroup', join(directory, 'cgroup.procs')]),
     ['uid', config.uid], ['gid', config.gid],
     ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs],

@@ -6,7 +6,7 @@ import { cgroupPath, parseCgroupMounts } from '../../../packages/runv/src/cgroup
 import { parseConfig } from '../../../packages/runv/src/config.ts';
 import { parseGlobals } from '../../../packages/runv/src/globals.ts';
 import { configText } from '../../../packages/runv/src/monitor-config.ts';
-import { addressBytes, guestNetwork } from '../../../packages/runv/src/network.ts';
+import { addressBytes, guestNetwork, tapName } from '../../../packages/runv/src/network.ts';
 import { decodeRecords } from '../../../packages/runv/src/protocol/records.ts';
 import { parseSignal } from '../../../packages/runv/src/signals.ts';
 
@@ -27,6 +27,9 @@ test('the namespace\'s link, addresses and routes, those without a gateway first
   ]);
   assert.equal(guestNetwork([{ ifname: 'lo', link_type: 'loopback' }], [], []), undefined);
   assert.throws(() => guestNetwork([link, { ...link, ifname: 'eth1' }], [], []), /eth0, eth1: a virtual machine has one network interface/);
+  const tun = { link_type: 'ether', linkinfo: { info_kind: 'tun' } };
+  assert.throws(() => guestNetwork([link, { ...tun, ifname: tapName }], [], []), /is that of another virtual machine \(tap10 is there\)/);
+  assert.equal(guestNetwork([link, { ...tun, ifname: 'vpn0' }], [], [])?.link, 'eth0');
 });
 
 test('cgroup paths in every form, and the mounts they are below', () => {

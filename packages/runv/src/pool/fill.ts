@@ -11,8 +11,9 @@ import { configText } from '../monitor-config.ts';
 import { passDescriptors } from '../machine/descriptors.ts';
 import { takeLock } from '../machine/once.ts';
 import { Qmp } from '../machine/qmp.ts';
-import { qemuCommand, tapFd } from '../machine/qemu-command.ts';
+import { qemuCommand } from '../machine/qemu-command.ts';
 import { cloneOf, makeTemplate, stateFd, sweepTemplates, wakeClone, type Template } from '../machine/template.ts';
+import { tapName } from '../network.ts';
 import { provideScratch } from '../rootfs/scratch.ts';
 import { memberKey, readyMembers, recentUses, type MemberRecord } from './members.ts';
 import { memberPlaces, poolPlaces } from './places.ts';
@@ -74,7 +75,7 @@ async function makeMember({ machine, rehearsal }: Wanted, template: Template, ke
     const confPath = join(places.directory, 'keeper.conf');
     await writeFile(confPath, configText([
       ['role', 'keeper'], ['ready-fd', 3], ['socket', places.keeperSocket], ['directory', whole], ['owned', scratch], ['idle-ms', config.poolIdleMs],
-      ...(machine.nic === undefined ? [] : [['tap', `tap${tapFd}`] as const]),
+      ...(machine.nic === undefined ? [] : [['tap', tapName] as const]),
       ...cgroups.map((one) => ['cgroup', join(one, 'cgroup.procs')] as const),
       ['uid', config.uid], ['gid', config.gid], ['qemu-log', places.qemuLog],
       ...qemuCommand(clone).map((argument) => ['qemu-arg', argument] as const),
