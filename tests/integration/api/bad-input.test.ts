@@ -81,7 +81,7 @@ const settings: readonly (readonly [body: Record<string, unknown>, field: string
   ...Object.entries<unknown>({
     Memory: -1, MemorySwap: 1e300, NanoCpus: -5, CpuShares: 1e9, CpusetCpus: '3-1', PidsLimit: 1e12, OomScoreAdj: 1001, ShmSize: -1, Runtime: 'kata', NetworkMode: 'mine', Privileged: 1,
     Binds: ['relative:/x'], Sysctls: { nope: '1' }, Dns: ['nowhere'], ExtraHosts: ['x'], CapAdd: ['NOPE'], SecurityOpt: ['label=type:x'], GroupAdd: ['a b'], Init: 'yes', Annotations: { a: 1 },
-    VolumesFrom: ['x'], Links: ['x'], IpcMode: 'host', PidMode: 'host', UTSMode: 'host', UsernsMode: 'keep-id', CgroupParent: '/x', BlkioWeight: 10, CpuPeriod: 1, CpuQuota: 1, CpusetMems: '0', MemoryReservation: 1,
+    VolumesFrom: ['x'], Links: ['x'], IpcMode: 'host', PidMode: 'host', UTSMode: 'host', UsernsMode: 'keep-id', CgroupParent: '/x', BlkioWeight: 10, CpuPeriod: 1, CpuQuota: 1, CpusetMems: '0',
     MemorySwappiness: 5, OomKillDisable: true, DeviceRequests: [{ Count: -1 }], StorageOpt: { size: '1G' }, MaskedPaths: [], CgroupnsMode: 'host',
   }).map(([member, value]) => [{ HostConfig: { [member]: value } }, `HostConfig.${member}`] as const),
   [{ HostConfig: { Memory: 5 } }, 'HostConfig.Memory'],

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { ServerResponse } from 'node:http';
-import type { ClusterContainer, ClusterContainers, ClusterEvent, ClusterHosts, RebuildProgress, VerifyReport } from '@pouch/contracts';
+import type { ClusterContainer, ClusterContainers, ClusterEvent, ClusterHosts, DrainProgress, RebuildProgress, VerifyReport } from '@pouch/contracts';
 import { DockerApiStandIn, type Seen } from './docker-api-stand-in.ts';
 import { pouch, startPouch } from './run-pouch.ts';
 
@@ -37,6 +37,32 @@ test('cluster hosts prints a row a host', async (t) => {
   answers(api, 'GET', /^\/cluster\/hosts$/, answer);
   const [, row] = (await pouch(api, ['cluster', 'hosts'])).stdout.split('\n').map((line) => line.split(/ {2,}/));
   assert.deepEqual(row, ['h1', 'up, cordoned', '10.0.0.1', '1 of 3 running', '2', '8GiB', '1GiB', 'runc,runv', 'none', 'rack=r1', 'none']);
+});
+
+test('cluster hosts label, cordon, uncordon and rm ask for what was said', async (t) => {
+  const api = await standIn(t);
+  api.routes.push({ method: 'POST', path: /^\/cluster\/hosts\/a\/labels$/, answer: (_seen, response) => void response.writeHead(200).end(JSON.stringify({ labels: { rack: 'r1', plain: '' } })) });
+  for (const [method, path] of [['POST', /^\/cluster\/hosts\/[ab]\/(?:un)?cordon$/], ['DELETE', /^\/cluster\/hosts\/a$/]] as const) api.routes.push({ method, path, answer: (_seen, response) => void response.writeHead(204).end() });
+  assert.deepEqual(await pouch(api, ['cluster', 'hosts', 'label', 'a', 'rack=r1', 'disk-', 'plain=']), { code: 0, stdout: 'plain,rack=r1\n', stderr: '' });
+  assert.deepEqual(api.seen.at(-1)?.body, { set: { rack: 'r1', plain: '' }, remove: ['disk'] });
+  assert.equal((await pouch(api, ['cluster', 'hosts', 'label', 'a', 'rack'])).code, 125);
+  assert.equal((await pouch(api, ['cluster', 'hosts', 'cordon', 'a', 'b'])).stdout, 'a\nb\n');
+  assert.equal((await pouch(api, ['cluster', 'hosts', 'uncordon', 'a'])).stdout, 'a\n');
+  assert.equal((await pouch(api, ['cluster', 'hosts', 'rm', '--force', 'a'])).stdout, 'a\n');
+  assert.equal(api.seen.at(-1)?.query['force'], '1');
+});
+
+test('cluster hosts drain tells its progress and why containers stay, and fails where it did not end', async (t) => {
+  const api = await standIn(t);
+  const line = (progress: DrainProgress): string => `${JSON.stringify(progress)}\n`;
+  const left = [{ id: 'c'.repeat(64), name: 'db', reason: 'it is not to be moved' }];
+  let lines = line({ state: 'draining', moved: 0, moving: [{ id: 'd'.repeat(64), name: 'web' }], left }) + line({ state: 'drained', moved: 1, moving: [], left });
+  api.routes.push({ method: 'POST', path: /^\/cluster\/hosts\/a\/drain$/, answer: (_seen, response) => void response.writeHead(200).end(lines) });
+  assert.deepEqual(await pouch(api, ['cluster', 'hosts', 'drain', 'a']), { code: 0, stdout: 'a is drained: 1 moved, 1 stay\n  db: it is not to be moved\n', stderr: '0 moved, 1 moving, 1 there still\n' });
+  lines = line({ state: 'draining', moved: 0, moving: [], left });
+  assert.equal((await pouch(api, ['cluster', 'hosts', 'drain', 'a'])).code, 1);
+  lines = line({ state: 'ended', moved: 0, moving: [], left });
+  assert.match((await pouch(api, ['cluster', 'hosts', 'drain', 'a'])).stderr, /is not being drained any more/);
 });
 
 test('cluster verify ends with 1 where anything differs', async (t) => {

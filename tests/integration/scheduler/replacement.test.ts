@@ -44,7 +44,8 @@ after(async () => {
   await nats.stop();
 });
 
-function leader(): void {
+/** `hears`: which messages its view takes in. */
+function leader(hears: (message: Recorded) => boolean = () => true): void {
   const view = new View();
   const patience = new Patience(systemClock);
   const deps = { view, claims, strategy: 'spread', patience, log, clock: systemClock, logger } as const;
@@ -59,7 +60,7 @@ function leader(): void {
   const subscription: Subscription = log.follow({
     filter: 'evt.>', from: 'last-per-subject', onFailed: (error) => { throw error; },
     onMessages: (messages) => {
-      for (const message of messages as readonly Recorded[]) view.apply(message);
+      for (const message of messages as readonly Recorded[]) if (hears(message)) view.apply(message);
       if (subscription.caughtUp) work();
     },
   });
@@ -226,4 +227,25 @@ test('schedulers that do not know of each other put no more on hosts than fits: 
     assert.equal(reserved, 8 * gib);
   }
   for (const placement of settled) if (placement.status === 'refused') assert.match(placement.message, /are to be reserved|chosen one after the other/);
+});
+
+test('a leader that was paused and still sees the hosts as they were puts nothing on them that does not fit', async () => {
+  const late = await host('late-1', 8 * gib);
+  const ends = new Set<string>();
+  // From now on it hears of requests, and of nothing that came of them.
+  let deaf = false;
+  leader(({ message }) => !deaf || (message.kind === 'placement' && (message.snapshot as Placement).status === 'requested'));
+  const first = await Promise.all(Array.from({ length: 6 }, () => ask({ 'io.pouch.reserve.memory': '1g' }, { env: ['constraint:node==late-1'] })));
+  for (const { id } of first) await until('made', async () => (await on(late.id, id))?.status === 'created');
+  deaf = true;
+  const more = await Promise.all(Array.from({ length: 12 }, () => ask({ 'io.pouch.reserve.memory': '1g' }, { env: ['constraint:node==late-1'] })));
+  for (const { id } of more) {
+    ends.add(await until('settled', async () => {
+      const placement = await placementOf(id);
+      return placement?.status === 'refused' || (await on(late.id, id))?.status === 'created' ? (placement?.status ?? null) : null;
+    }));
+  }
+  const here = await Promise.all([...first, ...more].map(async ({ id }) => await on(late.id, id)));
+  assert.equal(here.reduce((sum, container) => sum + (container?.status === 'created' ? reservationOf(container.spec).memoryBytes : 0), 0), 8 * gib);
+  assert.deepEqual([...ends].sort(), ['placed', 'refused']);
 });

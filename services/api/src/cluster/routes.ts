@@ -21,6 +21,8 @@ import { verify } from './verify.ts';
 
 /** Verifications read the whole log: one at a time. */
 const maxVerifications = 1;
+/** Containers without a host that health names. */
+const maxTold = 10;
 
 const IdParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 256 }) });
 type IdParams = Static<typeof IdParams>;
@@ -49,6 +51,7 @@ function hostsAndHealth(app: FastifyInstance, { projection, nc }: ClusterDeps): 
     const problems = [
       ...(health.state === 'following' ? [] : [`the projection is ${health.state}${health.error === null ? '' : `: ${health.error}`}`]),
       ...(status === null ? ['no scheduler answers: new containers are not placed'] : []),
+      ...(status?.waiting ?? []).slice(0, maxTold).map(({ name, reason }) => `container ${name} waits for a host that can take it: ${reason}`),
       ...(counts.hosts.lost > 0 ? [`${counts.hosts.lost} hosts are lost`] : []),
       ...(counts.hosts.up === 0 ? ['no host is up'] : []),
     ];
