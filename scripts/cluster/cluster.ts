@@ -12,10 +12,9 @@ import { environment } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
-import { resolveCluster, secretsKeyFile, type ClusterConfig, type ClusterOptions } from './options.ts';
+import { resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
-import { startOrder } from './specs.ts';
 import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
 
 export type Say = (line: string) => void;
@@ -87,7 +86,11 @@ async function launchSupervisor(config: ClusterConfig): Promise<void> {
   const file = join(config.run, 'cluster.json');
   await writeFile(file, `${JSON.stringify(input, null, 2)}\n`, { mode: 0o600 });
   const log = openSync(join(config.logs, 'supervisor.log'), 'a', 0o640);
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'supervisor.ts'), file], {
+  const line = [process.execPath, join(import.meta.dirname, 'supervisor.ts'), file];
+  // Only the network is another one: mounts are shared, for containerd, its shims and the agent pass each other's on.
+  if (config.namespace !== null) line.unshift('nsenter', `--net=/run/netns/${config.namespace}`, '--');
+  const [program = '', ...args] = line;
+  const child = spawn(program, args, {
     detached: true, cwd: '/', stdio: ['ignore', log, log],
     env: { ...environment.services, PATH: environment.path.join(':'), HOME: environment.home },
   });

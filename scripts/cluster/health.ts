@@ -23,6 +23,7 @@ export async function clusterProblems(config: ClusterConfig): Promise<string[]> 
   const supervisor = await supervisorStatus(config);
   // What answers meanwhile can be what an earlier supervisor left and this one is about to end.
   if (supervisor?.phase !== 'running') return [supervisor === undefined ? noSupervisor : `the processes are ${supervisor.phase}`];
+  if (!config.processes.includes('api')) return [];
   let ping: number;
   try {
     ping = (await callApi(config.socket, { path: '/_ping', timeoutMs: 3_000 })).status;
@@ -35,6 +36,7 @@ export async function clusterProblems(config: ClusterConfig): Promise<string[]> 
   const problems = [...health.problems];
   if (health.scheduler === null) problems.push('no scheduler leads');
   const hosts = (await getJson<ClusterHosts>(config.socket, '/cluster/hosts'))?.hosts ?? [];
+  if (!config.processes.includes('agent')) return problems;
   const own = hosts.find((host) => host.id === config.hostId);
   if (own === undefined) problems.push(`host ${config.hostId ?? ''} has not joined`);
   else if (own.state !== 'up') problems.push(`host ${own.id} is ${own.state}`);

@@ -25,7 +25,26 @@ export type ClusterOptions = {
   readonly logLevel?: string | undefined;
   /** Further environment for the three services. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Processes that this machine runs; the others are elsewhere. Default: all. */
+  readonly processes?: readonly ProcessName[] | undefined;
+  /** Where NATS is a cluster of several machines. */
+  readonly natsCluster?: NatsCluster | undefined;
+  /** Network namespace, by name, that everything runs in. */
+  readonly namespace?: string | undefined;
 };
+
+/** NATS on several machines, as one of them sees it. Ports are the same on all: `natsPort` for clients, the next one for servers. */
+export type NatsCluster = {
+  /** Address of this machine; its server, if it has one, listens on it as well as on 127.0.0.1. */
+  readonly address: string;
+  /** Addresses of all machines that run a server. */
+  readonly servers: readonly string[];
+};
+
+export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
+
+/** In the order of starting; stopping goes the other way round. */
+export const startOrder: readonly ProcessName[] = ['nats', 'containerd', 'agent', 'scheduler', 'api'];
 
 /** The options with every gap filled; what the supervisor reads from `<run>/cluster.json`. */
 export type ClusterConfig = {
@@ -41,6 +60,9 @@ export type ClusterConfig = {
   readonly hostId: string | null;
   readonly logLevel: string;
   readonly env: Readonly<Record<string, string>>;
+  readonly processes: readonly ProcessName[];
+  readonly natsCluster: NatsCluster | null;
+  readonly namespace: string | null;
 };
 
 export class OptionError extends Error {
@@ -64,6 +86,9 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
     hostId: options.hostId ?? null,
     logLevel: options.logLevel ?? 'info',
     env: options.env ?? {},
+    processes: options.processes ?? startOrder,
+    natsCluster: options.natsCluster ?? null,
+    namespace: options.namespace ?? null,
   };
   for (const [name, path] of [['--run', containerdPaths(config).ttrpc], ['--socket', config.socket]] as const) {
     if (Buffer.byteLength(path) > socketPathMax) throw new OptionError(`${name} is too long: the socket ${path} would pass ${socketPathMax} bytes`);
@@ -72,6 +97,11 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
   if (!/^(always|\d+(ms|s|m|h))$/.test(config.sync)) throw new OptionError('--sync must be "always" or a duration such as 500ms, 2s or 2m');
   if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(config.bridge)) throw new OptionError('--bridge must be an interface name of at most 15 characters');
   return config;
+}
+
+/** Where clients find NATS. */
+export function natsUrl({ natsPort, natsCluster }: Pick<ClusterConfig, 'natsPort' | 'natsCluster'>): string {
+  return (natsCluster?.servers ?? ['127.0.0.1']).map((address) => `nats://${address}:${natsPort}`).join(',');
 }
 
 /** Where our containerd keeps its things. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { stopCluster, type Say } from './cluster.ts';
+import { removeNamespaces, type Namespaces } from './namespaces.ts';
 import type { ClusterOptions } from './options.ts';
 import { isRunning, type ProcessIdentity } from './process-identity.ts';
 
@@ -12,7 +13,12 @@ import { isRunning, type ProcessIdentity } from './process-identity.ts';
 export const testClusterPrefix = 'pouch-test-cluster-';
 
 /** What a test cluster's `owner.json` holds. */
-export type TestClusterOwner = { readonly owner: ProcessIdentity; readonly options: ClusterOptions };
+export type TestClusterOwner = {
+  readonly owner: ProcessIdentity;
+  /** Several where a cluster has several machines. */
+  readonly options: ClusterOptions | readonly ClusterOptions[];
+  readonly namespaces?: Namespaces;
+};
 
 export async function endOrphanedClusters(say: Say): Promise<void> {
   for (const name of await readdir(tmpdir())) {
@@ -26,7 +32,8 @@ export async function endOrphanedClusters(say: Say): Promise<void> {
     }
     if (isRunning(marked.owner)) continue;
     say(`ending a test's cluster that was left behind: ${directory}`);
-    await stopCluster(marked.options, { purge: true }, () => undefined);
+    for (const options of [marked.options].flat()) await stopCluster(options, { purge: true }, () => undefined);
+    if (marked.namespaces !== undefined) await removeNamespaces(marked.namespaces);
     await rm(directory, { recursive: true, force: true });
   }
 }

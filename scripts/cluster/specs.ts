@@ -3,12 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { environment, projectDir, repositoryDir } from '../config.ts';
-import { containerdPaths, secretsKeyFile, type ClusterConfig } from './options.ts';
-
-export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
-
-/** In the order of starting; stopping goes the other way round. */
-export const startOrder: readonly ProcessName[] = ['nats', 'containerd', 'agent', 'scheduler', 'api'];
+import { containerdPaths, natsUrl, secretsKeyFile, type ClusterConfig, type ProcessName } from './options.ts';
 
 export type ProcessSpec = {
   readonly name: ProcessName;
@@ -38,6 +33,14 @@ async function accepts(address: { path: string } | { host: string; port: number 
 
 const quoted = (text: string): string => JSON.stringify(text);
 
+/** How the servers of a cluster find each other. */
+function natsRoutes({ natsCluster, natsPort }: ClusterConfig): string[] {
+  if (natsCluster === null) return [];
+  const { address, servers } = natsCluster;
+  const others = servers.filter((server) => server !== address).map((server) => quoted(`nats://${server}:${natsPort + 1}`));
+  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}] }`];
+}
+
 async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec> {
   const file = join(config.run, 'nats.conf');
   const storeDir = join(config.data, 'nats');
@@ -45,7 +48,8 @@ async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec
   await writeFile(file, [
     '# Written at each start.',
     `server_name: ${quoted(`pouch-${config.hostId ?? 'host'}`)}`,
-    `listen: "127.0.0.1:${config.natsPort}"`,
+    `listen: "${config.natsCluster === null ? '127.0.0.1' : '0.0.0.0'}:${config.natsPort}"`,
+    ...natsRoutes(config),
     'jetstream {',
     `  store_dir: ${quoted(storeDir)}`,
     // Always: a publish is acknowledged once it is fsynced. An interval is faster, and a power cut loses up to that much.
@@ -102,7 +106,8 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
     env: {
       NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'),
       NODE_ENV: 'production',
-      POUCH_NATS_URL: `nats://127.0.0.1:${config.natsPort}`,
+      POUCH_NATS_URL: natsUrl(config),
+      POUCH_NATS_REPLICAS: String(Math.min(3, config.natsCluster?.servers.length ?? 1)),
       // api and agent keep their databases apart: a directory each.
       POUCH_DATA_DIR: join(config.data, name),
       POUCH_RUN_DIR: join(config.run, name),
@@ -128,5 +133,5 @@ export async function prepareProcesses(config: ClusterConfig, programs: { nats: 
   }
   const base = { PATH: environment.path.join(':'), HOME: environment.home, LANG: 'C.UTF-8', ...environment.services };
   const specs = [await nats(config, programs.nats), await containerd(config, programs.containerd), service('agent', config), service('scheduler', config), service('api', config)];
-  return specs.map((spec) => ({ ...spec, env: { ...base, ...spec.env } }));
+  return specs.filter(({ name }) => config.processes.includes(name)).map((spec) => ({ ...spec, env: { ...base, ...spec.env } }));
 }

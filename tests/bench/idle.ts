@@ -1,7 +1,7 @@
 // What a cluster that does nothing takes: memory of each process with no container and with 50 that sleep.
 import { setTimeout as delay } from 'node:timers/promises';
 import { containerdPaths } from '../../scripts/cluster/options.ts';
-import type { ProcessName } from '../../scripts/cluster/specs.ts';
+import type { ProcessName } from '../../scripts/cluster/options.ts';
 import { round2 } from './figures.ts';
 import { everyProcess, memoryOf } from './memory.ts';
 import type { Session } from './session.ts';

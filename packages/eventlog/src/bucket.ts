@@ -62,7 +62,7 @@ export class NatsBucket implements Bucket {
     this.#settings = {
       name: `KV_${options.bucket}`,
       subjects: [`${this.#prefix}>`],
-      replicas: options.replicas ?? 1,
+      replicas: options.replicas ?? options.link.replicas,
       storage: options.storage ?? 'file',
       maxMessagesPerSubject: 1,
       duplicateWindowMs: 120_000,

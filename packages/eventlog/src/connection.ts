@@ -10,6 +10,8 @@ export interface NatsAddress {
   readonly servers: string | readonly string[];
   readonly credentials?: { readonly user?: string; readonly pass?: string; readonly token?: string };
   readonly tls?: TlsOptions;
+  /** Servers that keep each message of what is made over this connection. Default 1; `keep`: this process makes and changes nothing, it uses what is there. */
+  readonly replicas?: number | 'keep';
 }
 
 export interface ConnectOptions extends NatsAddress {
@@ -46,6 +48,11 @@ export class NatsLink {
     // Nobody may be waiting when it is closed before it was ever open.
     this.#opened.promise.catch(() => undefined);
     void this.#open();
+  }
+
+  /** As in the options; an owner's own `replicas` goes before it. */
+  get replicas(): number | 'keep' {
+    return this.#options.replicas ?? 1;
   }
 
   get connected(): boolean {

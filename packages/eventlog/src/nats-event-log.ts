@@ -23,7 +23,7 @@ export interface EventLogOptions<M extends Identified> extends Partial<NatsAddre
   readonly streamName?: string;
   /** Default everything under `evt.`. */
   readonly subjects?: readonly string[];
-  /** Default 1. */
+  /** Default: as the link says. */
   readonly replicas?: number;
   /** Default `file`. */
   readonly storage?: 'file' | 'memory';
@@ -64,16 +64,16 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     this.#clock = clock;
     this.#appendTimeoutMs = options.appendTimeoutMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
+    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(tls === undefined ? {} : { tls }) });
     this.#settings = {
       name: options.streamName ?? 'EVT',
       subjects: options.subjects ?? ['evt.>'],
-      replicas: options.replicas ?? 1,
+      replicas: options.replicas ?? this.link.replicas,
       storage: options.storage ?? 'file',
       maxMessagesPerSubject: options.maxMessagesPerSubject ?? 200,
       duplicateWindowMs: options.duplicateWindowMs ?? 120_000,
       maxAgeMs: 0,
     };
-    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(tls === undefined ? {} : { tls }) });
   }
 
   get available(): boolean {

@@ -67,7 +67,7 @@ export class NatsObjectStore implements ObjectStore {
     this.#settings = {
       name: `OBJ_${bucket}`,
       subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
-      replicas: options.replicas ?? 1,
+      replicas: options.replicas ?? options.link.replicas,
       storage: options.storage ?? 'file',
       maxMessagesPerSubject: -1,
       duplicateWindowMs: 120_000,

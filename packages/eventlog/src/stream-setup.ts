@@ -1,7 +1,7 @@
 // The stream behind the log: made where it is missing, held against what is wanted where it is there. Changes only what may change without loss.
 import { randomUUID } from 'node:crypto';
 import type { NatsLink } from './connection.ts';
-import { LogSetupError } from './errors.ts';
+import { LogSetupError, LogUnavailable } from './errors.ts';
 import { createStream, jsError, JetStreamError, milliseconds, streamInfo, toNanoseconds, updateStream, type StreamConfig, type StreamInfo } from './jetstream-api.ts';
 import type { LogIdentity } from './event-log.ts';
 
@@ -9,7 +9,8 @@ import type { LogIdentity } from './event-log.ts';
 export interface StreamSettings {
   readonly name: string;
   readonly subjects: readonly string[];
-  readonly replicas: number;
+  /** `keep`: the stream is another process's to make; what is there is used as it is. */
+  readonly replicas: number | 'keep';
   readonly storage: 'file' | 'memory';
   /** Newest messages kept of each subject. */
   readonly maxMessagesPerSubject: number;
@@ -34,13 +35,13 @@ export function checkServerVersion(version: string | undefined): void {
   }
 }
 
-function wantedConfig(settings: StreamSettings, metadata: Readonly<Record<string, string>>): StreamConfig {
+function wantedConfig(settings: StreamSettings, replicas: number, metadata: Readonly<Record<string, string>>): StreamConfig {
   return {
     name: settings.name,
     subjects: settings.subjects,
     retention: 'limits',
     storage: settings.storage,
-    num_replicas: settings.replicas,
+    num_replicas: replicas,
     max_msgs_per_subject: settings.maxMessagesPerSubject,
     max_msgs: -1,
     max_bytes: -1,
@@ -62,23 +63,28 @@ const changeable = ['num_replicas', 'max_msgs_per_subject', 'max_msgs', 'max_byt
 export async function ensureStream(link: NatsLink, settings: StreamSettings, timeoutMs: number): Promise<StreamInfo> {
   checkServerVersion((await link.connection()).info?.version);
   try {
+    const { replicas } = settings;
     const present = await streamInfo(link, settings.name, timeoutMs);
-    if (present !== null) return await adapt(link, settings, present, timeoutMs);
+    if (replicas === 'keep') {
+      if (present === null) throw new LogUnavailable(`the stream ${settings.name} is not there yet: an api or a scheduler makes it`);
+      return present;
+    }
+    if (present !== null) return await adapt(link, settings, replicas, present, timeoutMs);
     try {
-      return await createStream(link, wantedConfig(settings, { [identityKey]: randomUUID() }), timeoutMs);
+      return await createStream(link, wantedConfig(settings, replicas, { [identityKey]: randomUUID() }), timeoutMs);
     } catch (error) {
       // Another process was faster, with another identity: theirs it is.
       if (!(error instanceof JetStreamError) || error.errorCode !== jsError.streamNameInUse) throw error;
       const theirs = await streamInfo(link, settings.name, timeoutMs);
       if (theirs === null) throw error;
-      return await adapt(link, settings, theirs, timeoutMs);
+      return await adapt(link, settings, replicas, theirs, timeoutMs);
     }
   } catch (error) {
     throw error instanceof JetStreamError ? new LogSetupError(explain(error, settings), error) : error;
   }
 }
 
-async function adapt(link: NatsLink, settings: StreamSettings, present: StreamInfo, timeoutMs: number): Promise<StreamInfo> {
+async function adapt(link: NatsLink, settings: StreamSettings, replicas: number, present: StreamInfo, timeoutMs: number): Promise<StreamInfo> {
   const wrong: string[] = [];
   const { config } = present;
   if (config.storage !== settings.storage) wrong.push(`its storage is ${config.storage}, wanted is ${settings.storage}`);
@@ -87,7 +93,7 @@ async function adapt(link: NatsLink, settings: StreamSettings, present: StreamIn
   if (config.deny_purge) wrong.push('it denies purges');
   if (wrong.length > 0) throw new LogSetupError(`the stream ${settings.name} that is there cannot be used: ${wrong.join('; ')}. Remove it or name another one`);
   const metadata = { ...config.metadata, [identityKey]: config.metadata?.[identityKey] ?? randomUUID() };
-  const wanted = wantedConfig(settings, metadata);
+  const wanted = wantedConfig(settings, replicas, metadata);
   const differs = changeable.some((member) => config[member] !== wanted[member]) || config.metadata?.[identityKey] === undefined;
   if (!differs) return present;
   return await updateStream(link, { ...config, ...Object.fromEntries(changeable.map((member) => [member, wanted[member]])), metadata }, timeoutMs);

@@ -7,8 +7,8 @@ import { readConfig } from './config.ts';
 const config = configurationOr78('agent', readConfig);
 const logger = createLogger({ service: 'agent', level: config.logLevel });
 installCrashHandler(logger);
-const link = connectNats({ servers: config.natsUrl, name: `agent ${config.hostId}`, logger });
-const pipesLink = connectNats({ servers: config.natsUrl, name: `agent ${config.hostId} pipes`, logger });
+const link = connectNats({ servers: config.natsUrl, replicas: 'keep', name: `agent ${config.hostId}`, logger });
+const pipesLink = connectNats({ servers: config.natsUrl, replicas: 'keep', name: `agent ${config.hostId} pipes`, logger });
 const agent = await startAgent({ config, logger, link, pipesLink });
 logger.info({ hostId: config.hostId }, 'agent is up');
 onShutdown([

@@ -10,6 +10,7 @@ import { readTlsFiles, type TlsFiles, type TlsSettings } from './tls-material.ts
 
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
+  POUCH_NATS_REPLICAS: Type.Integer({ default: 1, minimum: 1, maximum: 5, description: 'NATS servers that keep each message of the log: 3 where NATS is a cluster of three' }),
   POUCH_DATA_DIR: Type.String({ default: '/var/lib/pouch/api', description: 'absolute path; holds the projection' }),
   POUCH_SOCKET: Type.String({ default: '/var/run/pouchd.sock', description: 'absolute path of the unix socket' }),
   POUCH_TCP: Type.Optional(Type.String({ description: 'address:port to listen on beside the socket, e.g. 127.0.0.1:2375; other addresses than loopback need POUCH_TLS_CA, _CERT and _KEY' })),
@@ -28,6 +29,7 @@ const schema = Type.Object({
 
 export interface Config {
   readonly natsUrl: string;
+  readonly natsReplicas: number;
   readonly dataDir: string;
   readonly socket: string;
   readonly tcp: TcpConfig | null;
@@ -57,6 +59,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   return Object.freeze({
     natsUrl: parsed.POUCH_NATS_URL,
+    natsReplicas: parsed.POUCH_NATS_REPLICAS,
     dataDir: parsed.POUCH_DATA_DIR,
     socket: parsed.POUCH_SOCKET,
     tcp: parsed.POUCH_TCP === undefined ? null : tcpConfig(parsed.POUCH_TCP, parsed),

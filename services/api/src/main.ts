@@ -15,10 +15,10 @@ const logger = createLogger({ service: 'api', level: config.logLevel });
 installCrashHandler(logger);
 
 // Bulk bytes have a connection of their own, for they delay everything else on theirs.
-const link = connectNats({ servers: config.natsUrl, name: 'api', logger });
-const pipesLink = connectNats({ servers: config.natsUrl, name: 'api pipes', logger });
+const link = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'api', logger });
+const pipesLink = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'api pipes', logger });
 const log = new NatsEventLog<Message>({ link, logger, check: toMessage });
-const projection = Projection.open({ directory: join(config.dataDir, 'projection'), log: { servers: config.natsUrl }, retention: config.retention, logger });
+const projection = Projection.open({ directory: join(config.dataDir, 'projection'), log: { servers: config.natsUrl, replicas: config.natsReplicas }, retention: config.retention, logger });
 const hosts = new LinkedHosts({ callsLink: link, pipesLink });
 const server = await buildServer({
   config, logger, clock: systemClock, log, projection, names: openClaims<NameClaim>({ link, logger }), hosts,

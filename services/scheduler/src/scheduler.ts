@@ -29,7 +29,7 @@ export interface SchedulerOptions {
 /** Starts at once and waits for NATS in the background. */
 export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
   const clock = systemClock;
-  const link = connectNats({ servers: config.natsUrl, name: 'scheduler', logger, clock });
+  const link = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'scheduler', logger, clock });
   const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
   const view = new View();
   const claims = openClaims<NameClaim>({ link, logger, bucket: claimsBucket });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test, type TestContext } from 'node:test';
 import { supervisorStatus } from '../../../scripts/cluster/health.ts';
-import { startOrder } from '../../../scripts/cluster/specs.ts';
+import { startOrder } from '../../../scripts/cluster/options.ts';
 import { clusterUnavailable, startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
 import { demand, eventually, historyOf, logLines, readJson, verified } from './client.ts';
 import { begun, runClient, type Entry } from './load.ts';

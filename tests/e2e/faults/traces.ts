@@ -6,7 +6,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { connect as connectNats } from 'nats';
-import { startOrder } from '../../../scripts/cluster/specs.ts';
+import { startOrder } from '../../../scripts/cluster/options.ts';
 import type { TestCluster } from '../../fixtures/cluster.ts';
 import { containerdOf } from './under-test.ts';
 

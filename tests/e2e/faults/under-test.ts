@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect, type Containerd } from '@pouch/containerd';
 import { containerdPaths } from '../../../scripts/cluster/options.ts';
 import { supervisorStatus } from '../../../scripts/cluster/health.ts';
-import { startOrder, type ProcessName } from '../../../scripts/cluster/specs.ts';
+import { startOrder, type ProcessName } from '../../../scripts/cluster/options.ts';
 import type { TestCluster } from '../../fixtures/cluster.ts';
 import { eventually } from './client.ts';
 

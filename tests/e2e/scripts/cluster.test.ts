@@ -9,7 +9,7 @@ import { callApi } from '../../../scripts/cluster/api-client.ts';
 import { startCluster, stopCluster } from '../../../scripts/cluster/cluster.ts';
 import { supervisorStatus } from '../../../scripts/cluster/health.ts';
 import { identify, isRunning } from '../../../scripts/cluster/process-identity.ts';
-import { startOrder } from '../../../scripts/cluster/specs.ts';
+import { startOrder } from '../../../scripts/cluster/options.ts';
 import { clusterUnavailable, startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
 import { until } from '../../fixtures/native.ts';
 
