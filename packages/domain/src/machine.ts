@@ -77,7 +77,8 @@ export interface MachineMisfit {
 /** The first setting that cannot be, with its reason; null: all can. */
 export function explainMachineMisfit(spec: ContainerSpec): MachineMisfit | null {
   const own = `a container of runtime ${machineRuntime} is a virtual machine`;
-  if (spec.network.mode === 'host') return { field: 'HostConfig.NetworkMode', reason: `${own} with a network stack of its own and cannot have the host's; bridge, none and container:NAME are possible` };
+  if (spec.network.mode === 'host') return { field: 'HostConfig.NetworkMode', reason: `${own} with a network stack of its own and cannot have the host's; bridge and none are possible` };
+  if (spec.network.mode === 'container') return { field: 'HostConfig.NetworkMode', reason: `${own} and cannot join the network of another container yet: it would take all of its traffic; bridge and none are possible` };
   if (spec.privileged) return { field: 'HostConfig.Privileged', reason: `${own} with a kernel of its own: there is nothing of the host to be privileged on; CapAdd gives capabilities inside it` };
   if (spec.devices.length > 0) return { field: 'HostConfig.Devices', reason: `${own} and does not reach devices of the host` };
   if (spec.seccomp.profile === 'custom') return { field: 'HostConfig.SecurityOpt', reason: `${own} with a kernel of its own, to which no seccomp profile is applied; leave it out` };

@@ -121,6 +121,7 @@ test('a virtual machine is refused what it cannot have, by name and with a reaso
     }
   };
   assert.match(machine({ NetworkMode: 'host' }), /^HostConfig\.NetworkMode: .*network stack of its own/);
+  assert.match(machine({ NetworkMode: 'container:other' }), /^HostConfig\.NetworkMode: .*cannot join the network of another container yet/);
   assert.match(machine({ Privileged: true }), /^HostConfig\.Privileged: .*kernel of its own/);
   assert.match(machine({ Devices: [{ PathOnHost: '/dev/null' }] }), /^HostConfig\.Devices: /);
   assert.match(machine({ PidMode: 'host' }), /^HostConfig\.PidMode: /);
