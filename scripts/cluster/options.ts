@@ -39,6 +39,15 @@ export type NatsCluster = {
   readonly address: string;
   /** Addresses of all machines that run a server. */
   readonly servers: readonly string[];
+  /** Where only members with credentials may connect. */
+  readonly trust?: NatsTrust;
+};
+
+export type NatsTrust = {
+  /** Lines of nats-server's configuration that say whose signature counts. */
+  readonly lines: readonly string[];
+  /** Directory of this machine's credentials, `<process>.creds`. */
+  readonly credentials: string;
 };
 
 export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
@@ -102,6 +111,11 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
 /** Where clients find NATS. */
 export function natsUrl({ natsPort, natsCluster }: Pick<ClusterConfig, 'natsPort' | 'natsCluster'>): string {
   return (natsCluster?.servers ?? ['127.0.0.1']).map((address) => `nats://${address}:${natsPort}`).join(',');
+}
+
+/** File of the credentials that a process shows to NATS; null: none are asked for. */
+export function credentialsFile({ natsCluster }: Pick<ClusterConfig, 'natsCluster'>, name: 'agent' | 'scheduler' | 'api'): string | null {
+  return natsCluster?.trust === undefined ? null : join(natsCluster.trust.credentials, `${name}.creds`);
 }
 
 /** Where our containerd keeps its things. */

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { environment, projectDir, repositoryDir } from '../config.ts';
-import { containerdPaths, natsUrl, secretsKeyFile, type ClusterConfig, type ProcessName } from './options.ts';
+import { containerdPaths, credentialsFile, natsUrl, secretsKeyFile, type ClusterConfig, type ProcessName } from './options.ts';
 
 export type ProcessSpec = {
   readonly name: ProcessName;
@@ -36,9 +36,9 @@ const quoted = (text: string): string => JSON.stringify(text);
 /** How the servers of a cluster find each other. */
 function natsRoutes({ natsCluster, natsPort }: ClusterConfig): string[] {
   if (natsCluster === null) return [];
-  const { address, servers } = natsCluster;
+  const { address, servers, trust } = natsCluster;
   const others = servers.filter((server) => server !== address).map((server) => quoted(`nats://${server}:${natsPort + 1}`));
-  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}] }`];
+  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}] }`, ...(trust?.lines ?? [])];
 }
 
 async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec> {
@@ -99,6 +99,7 @@ async function containerd(config: ClusterConfig, program: string): Promise<Proce
 const nodeFlags: Readonly<Record<string, readonly string[]>> = { api: ['--max-semi-space-size=16'] };
 
 function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): ProcessSpec {
+  const credentials = credentialsFile(config, name);
   return {
     name,
     command: process.execPath,
@@ -107,6 +108,7 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
       NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'),
       NODE_ENV: 'production',
       POUCH_NATS_URL: natsUrl(config),
+      ...(credentials === null ? {} : { POUCH_NATS_CREDS: credentials }),
       POUCH_NATS_REPLICAS: String(Math.min(3, config.natsCluster?.servers.length ?? 1)),
       // api and agent keep their databases apart: a directory each.
       POUCH_DATA_DIR: join(config.data, name),

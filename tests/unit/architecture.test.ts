@@ -17,6 +17,7 @@ const mayImport: Record<string, readonly string[]> = {
   'packages/eventlog': ['domain', 'contracts', 'process'],
   'packages/projections': ['domain', 'contracts', 'process'],
   'packages/pipes': ['contracts', 'process'],
+  'packages/membership': ['domain', 'contracts'],
   'packages/containerd': ['process'],
   'packages/runv': ['oci', 'process', 'native'],
   'packages/cli': ['contracts'],

@@ -42,3 +42,19 @@ export function parseSubject(subject: string): SubjectParts | null {
   if (second !== undefined) return { kind, hostId: first, id: second };
   return { kind, hostId: kind === 'host' ? first : null, id: first };
 }
+
+/** What a process is to NATS: its permissions, and where it is answered, follow from it. */
+export type NatsRole = { readonly kind: 'api' } | { readonly kind: 'scheduler' } | { readonly kind: 'agent'; readonly hostId: HostId };
+
+const place = (role: NatsRole): string => (role.kind === 'agent' ? `agent.${role.hostId}` : role.kind);
+
+/** What is answered to a member comes on subjects below this, which nobody else may hear. */
+export const inboxPrefix = (role: NatsRole): string => `_INBOX.${place(role)}`;
+/**
+ * Whether JetStream delivered a message, instead of a member saying it. A host may make consumers of its own messages, and JetStream lets their maker choose
+ * where these go, whatever it may publish to: so whoever listens to members passes over what is marked so.
+ */
+export const isDelivery = (reply: string | undefined): boolean => reply?.startsWith('$JS.') === true;
+
+/** Where its ends of pipes are; likewise its own. */
+export const pipePrefix = (role: NatsRole): string => `_PIPE.${place(role)}`;

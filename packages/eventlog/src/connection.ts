@@ -1,6 +1,8 @@
 // A connection to NATS that is made in the background and kept for ever: one place that opens, watches and closes it.
 // It knows nothing of streams; who needs one connection for the log and one for bulk bytes makes two of these.
-import { connect, ErrorCode, Events, NatsError, type Msg, type MsgHdrs, type NatsConnection, type TlsOptions } from 'nats';
+import { readFileSync } from 'node:fs';
+import { connect, createInbox, credsAuthenticator, ErrorCode, Events, NatsError, type Msg, type MsgHdrs, type NatsConnection, type TlsOptions } from 'nats';
+import { isDelivery } from '@pouch/contracts';
 import { systemClock, type Clock, type Logger } from '@pouch/process';
 import { LogUnavailable } from './errors.ts';
 
@@ -9,6 +11,10 @@ export interface NatsAddress {
   /** One URL or several of one cluster, e.g. `nats://127.0.0.1:4222`. */
   readonly servers: string | readonly string[];
   readonly credentials?: { readonly user?: string; readonly pass?: string; readonly token?: string };
+  /** File with a member's credentials; read at each connection, so that it may be replaced. */
+  readonly credentialsFile?: string | null;
+  /** Where answers come; must be what the credentials allow. Default `_INBOX`. */
+  readonly inboxPrefix?: string;
   readonly tls?: TlsOptions;
   /** Servers that keep each message of what is made over this connection. Default 1; `keep`: this process makes and changes nothing, it uses what is there. */
   readonly replicas?: number | 'keep';
@@ -53,6 +59,11 @@ export class NatsLink {
   /** As in the options; an owner's own `replicas` goes before it. */
   get replicas(): number | 'keep' {
     return this.#options.replicas ?? 1;
+  }
+
+  /** A subject of its own for answers. */
+  inbox(): string {
+    return createInbox(this.#options.inboxPrefix);
   }
 
   get connected(): boolean {
@@ -112,7 +123,9 @@ export class NatsLink {
     const broken = Promise.withResolvers<never>();
     this.#inFlight.add(broken.reject);
     try {
-      return await Promise.race([nc.request(subject, payload, { timeout: Math.max(1, timeoutMs), ...(headers === undefined ? {} : { headers }) }), broken.promise]);
+      const answer = await Promise.race([nc.request(subject, payload, { timeout: Math.max(1, timeoutMs), ...(headers === undefined ? {} : { headers }) }), broken.promise]);
+      if (isDelivery(answer.reply)) throw new LogUnavailable('what came is no answer, but a message that a consumer delivers here', { outcome: 'unknown' });
+      return answer;
     } catch (error) {
       if (error instanceof LogUnavailable) throw error;
       const code = error instanceof NatsError ? error.code : '';
@@ -137,7 +150,7 @@ export class NatsLink {
   }
 
   async #open(): Promise<void> {
-    const { logger, name, servers, credentials, tls } = this.#options;
+    const { logger, name, servers, credentials, credentialsFile = null, inboxPrefix, tls } = this.#options;
     while (!this.#closed) {
       try {
         // A new object each time: the client writes into it.
@@ -145,6 +158,8 @@ export class NatsLink {
           servers: typeof servers === 'string' ? servers.split(',') : [...servers],
           name,
           ...credentials,
+          ...(credentialsFile === null ? {} : { authenticator: credsAuthenticator(() => readFileSync(credentialsFile)) }),
+          ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
           ...(tls === undefined ? {} : { tls }),
           timeout: dialTimeoutMs,
           pingInterval: pingIntervalMs,

@@ -22,7 +22,7 @@ export interface FollowerOptions {
   /** What the stream is now; makes it where it is gone. */
   readonly identity: () => Promise<LogIdentity>;
   /** Id of the message at a sequence, null where retention has taken it. */
-  readonly messageIdAt: (seq: number) => Promise<string | null>;
+  readonly messageIdAt: (seq: number, subject: string) => Promise<string | null>;
   readonly idOf: (entry: LogEntry) => string | null;
   readonly handle: (entries: readonly LogEntry[]) => void | Promise<void>;
   readonly onCaughtUp: () => void;
@@ -141,7 +141,7 @@ export class Follower implements Subscription {
     if (lastSeq < this.#taken) throw new LogChangedError('rewound', `the stream ${stream} ends at ${lastSeq}, but ${this.#taken} was there before`);
     if (this.#lastEntry === null) return;
     const known = idOf(this.#lastEntry);
-    const there = known === null ? null : await messageIdAt(this.#lastEntry.seq);
+    const there = known === null ? null : await messageIdAt(this.#lastEntry.seq, this.#lastEntry.subject);
     if (there !== null && there !== known) throw new LogChangedError('rewound', `message ${this.#lastEntry.seq} of the stream ${stream} is ${there}, it was ${known} before`);
   }
 

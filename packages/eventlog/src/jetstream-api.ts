@@ -115,6 +115,20 @@ export async function storedMessage(link: NatsLink, stream: string, which: { rea
   return answer?.message ?? null;
 }
 
+/**
+ * The newest of a subject by a request that has the subject in its own (ADR-31), for who may not ask for every subject. Any replica answers, so it can be
+ * stale in a cluster; who appends after it is told so by a conflict. Null: there is none.
+ */
+export async function newestMessage(link: NatsLink, stream: string, subject: string, timeoutMs: number): Promise<StoredMessage | null> {
+  const answer = await link.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, '', { timeoutMs });
+  const { headers } = answer;
+  if (headers?.code === 404) return null;
+  const [seq, time] = [Number(headers?.get('Nats-Sequence')), headers?.get('Nats-Time-Stamp') ?? ''];
+  if (headers === undefined || headers.code !== 0 || !(seq > 0)) throw new LogUnavailable(`DIRECT.GET.${stream}.${subject}: ${headers?.code ?? ''} ${headers?.description ?? 'an answer without a sequence'}`);
+  const block = headers.keys().map((name) => `${name}: ${headers.get(name)}\r\n`).join('');
+  return { subject: headers.get('Nats-Subject'), seq, data: Buffer.from(answer.data).toString('base64'), hdrs: Buffer.from(`NATS/1.0\r\n${block}\r\n`, 'latin1').toString('base64'), time };
+}
+
 /** Subjects that a stream has messages of, at most a page of the server's (100,000). */
 export async function subjectsOf(link: NatsLink, stream: string, filter: string, timeoutMs: number): Promise<string[]> {
   const info = await call<{ state: { subjects?: Record<string, number> } }>(link, `STREAM.INFO.${stream}`, { subjects_filter: filter }, timeoutMs);

@@ -7,7 +7,7 @@ import { decodeEntry, decodeKnown, encodeMessage } from './decode.ts';
 import { ConflictError, LogSetupError, LogUnavailable } from './errors.ts';
 import type { Appended, EventLog, FollowOptions, Identified, LogEntry, LogIdentity, ReadOptions, Recorded, Subscription } from './event-log.ts';
 import { Follower } from './follower.ts';
-import { headerOf, JetStreamError, milliseconds, payloadOf, purgeSubject, storedMessage, type StoredMessage } from './jetstream-api.ts';
+import { headerOf, JetStreamError, milliseconds, newestMessage, payloadOf, purgeSubject, storedMessage, type StoredMessage } from './jetstream-api.ts';
 import { checkSize, publishOnce } from './publish.ts';
 import { readByFollowing } from './read.ts';
 import { ensureStream, identityOf, type StreamSettings } from './stream-setup.ts';
@@ -59,12 +59,12 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   #settingUp: Promise<LogIdentity> | null = null;
 
   constructor(options: EventLogOptions<M>) {
-    const { link, servers = 'nats://127.0.0.1:4222', credentials, tls, name = 'log', logger, clock = systemClock } = options;
+    const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, tls, name = 'log', logger, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#appendTimeoutMs = options.appendTimeoutMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
-    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(tls === undefined ? {} : { tls }) });
+    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(tls === undefined ? {} : { tls }) });
     this.#settings = {
       name: options.streamName ?? 'EVT',
       subjects: options.subjects ?? ['evt.>'],
@@ -175,7 +175,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
       maxBatch,
       requestTimeoutMs: this.#requestTimeoutMs,
       identity: () => this.#setUp(),
-      messageIdAt: (seq) => this.messageIdAt(seq),
+      messageIdAt: (seq, subject) => this.#idAt(seq, subject),
       idOf: (entry) => idInPayload(entry.payload),
       handle: (entries) => {
         if (onEntries !== undefined) return onEntries(entries);
@@ -235,12 +235,20 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   async #stored(which: { readonly seq: number } | { readonly last_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
     await this.#usable(timeoutMs);
     try {
+      if (this.#settings.replicas === 'keep' && 'last_by_subj' in which) return await newestMessage(this.link, this.#settings.name, which.last_by_subj, timeoutMs);
       return await storedMessage(this.link, this.#settings.name, which, timeoutMs);
     } catch (error) {
       if (!(error instanceof JetStreamError)) throw error;
       this.#setUpEpoch = 0;
       throw new LogUnavailable(error.message, { cause: error });
     }
+  }
+
+  /** Who may not ask by sequence asks for the subject's newest: an older one than was seen means that the stream has lost its end, a newer one says nothing. */
+  async #idAt(seq: number, subject: string): Promise<string | null> {
+    if (this.#settings.replicas !== 'keep') return await this.messageIdAt(seq);
+    const head = await this.#stored({ last_by_subj: subject }, this.#requestTimeoutMs);
+    return head === null || head.seq > seq ? null : idOfStored(head);
   }
 
   /** Sequence of the subject's head if that is the message with `id`. */

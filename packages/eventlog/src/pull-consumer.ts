@@ -1,7 +1,7 @@
 // One life of an ordered, unacknowledged pull consumer (NATS ADR-15, ADR-37): made, pulled from, and given up at the first doubt.
 // It never repairs itself: `broken` says why it ended, and the follower makes another from where it was.
 import { randomUUID } from 'node:crypto';
-import { createInbox, type Msg, type NatsConnection, type Subscription } from 'nats';
+import type { Msg, NatsConnection, Subscription } from 'nats';
 import type { Clock } from '@pouch/process';
 import type { NatsLink } from './connection.ts';
 import { createConsumer, deleteConsumerSubject, nextSubject, toNanoseconds, type ConsumerConfig } from './jetstream-api.ts';
@@ -87,7 +87,7 @@ export class PullConsumer {
       this.close();
       broken.resolve(reason);
     };
-    this.#inbox = createInbox();
+    this.#inbox = options.link.inbox();
     this.#subscription = nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (this.#closed) return;
@@ -133,6 +133,7 @@ export class PullConsumer {
     this.#heardAtMs = this.#options.clock.monotonicMs();
     const reply = message.reply ?? '';
     if (!reply.startsWith('$JS.ACK.')) return this.#hearStatus(message);
+    if (!reply.includes(`.${this.#name}.`)) return; // of a consumer that somebody else has pointed here
     const place = placeOf(reply);
     if (place === null) return this.#break(`an acknowledgement subject that is not understood: ${reply}`);
     if (place.consumerSeq !== this.#delivered + 1) return this.#break(`a gap: message ${this.#delivered + 1} of the consumer was expected, ${place.consumerSeq} came`);

@@ -1,6 +1,6 @@
 // The api's side: calls with one answer, and pipes, to any host by its id.
 import type { Duplex } from 'node:stream';
-import type { HostCallName, HostCalls, HostPipeName, HostPipes } from '@pouch/contracts';
+import { isDelivery, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes } from '@pouch/contracts';
 import { ErrorCode, NatsError, type NatsConnection } from 'nats';
 import { Endpoint } from './endpoint.ts';
 import { fromWire, HostUnreachable, toWire, type WireError } from './errors.ts';
@@ -28,7 +28,7 @@ export class HostClient {
 
   constructor(connection: NatsConnection) {
     this.#connection = connection;
-    this.#endpoint = new Endpoint(connection, (pipe) => pipe.destroy(new HostUnreachable(this.#hostOf.get(pipe) ?? '?')));
+    this.#endpoint = new Endpoint(connection, pipePrefix({ kind: 'api' }), (pipe) => pipe.destroy(new HostUnreachable(this.#hostOf.get(pipe) ?? '?')));
   }
 
   /** Pipes that are open now. */
@@ -40,6 +40,7 @@ export class HostClient {
   async call<N extends HostCallName>(hostId: string, name: N, params: HostCalls[N]['params'], { timeoutMs = defaultTimeoutMs }: CallOptions = {}): Promise<HostCalls[N]['result']> {
     try {
       const reply = await this.#connection.request(`host.${hostId}.call.${name}`, encodeJson(params), { timeout: timeoutMs });
+      if (isDelivery(reply.reply)) throw fromWire({ code: 'internal', message: `what came for the call ${name} is not an answer of host ${hostId}` });
       const answer = decodeJson(Buffer.from(reply.data)) as { ok?: HostCalls[N]['result']; error?: WireError } | null;
       if (answer?.error !== undefined) throw fromWire(answer.error);
       if (answer === null || !('ok' in answer)) throw fromWire({ code: 'internal', message: `host ${hostId} answered ${name} with something else than JSON` });

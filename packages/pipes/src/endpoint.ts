@@ -6,15 +6,17 @@ import { pingAfterMs, Pipe, type Carrier } from './pipe.ts';
 
 export class Endpoint implements Carrier {
   readonly #connection: NatsConnection;
-  readonly #prefix = createInbox('_PIPE');
+  readonly #prefix: string;
   readonly #pipes = new Map<string, Pipe>();
   readonly #subscription: Subscription;
   readonly #ticker: NodeJS.Timeout;
   /** Told when nobody listens on a subject that a pipe was opened on. */
   readonly #onNoResponders: (pipe: Pipe) => void;
 
-  constructor(connection: NatsConnection, onNoResponders: (pipe: Pipe) => void = () => undefined) {
+  /** `prefix`: of its subjects; must be what the process may hear. */
+  constructor(connection: NatsConnection, prefix: string, onNoResponders: (pipe: Pipe) => void = () => undefined) {
     this.#connection = connection;
+    this.#prefix = createInbox(prefix);
     this.#onNoResponders = onNoResponders;
     this.#subscription = connection.subscribe(`${this.#prefix}.*`, { callback: (error, message) => error === null && this.#take(message) });
     this.#ticker = setInterval(() => this.#tick(), pingAfterMs / 3);

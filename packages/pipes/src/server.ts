@@ -1,5 +1,5 @@
 // The agent's side: answers calls and serves pipes for one host.
-import type { HostCallName, HostCalls, HostPipeName, HostPipes } from '@pouch/contracts';
+import { isDelivery, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes, type NatsRole } from '@pouch/contracts';
 import type { Logger } from '@pouch/process';
 import type { Msg, NatsConnection } from 'nats';
 import { Endpoint } from './endpoint.ts';
@@ -29,10 +29,11 @@ type Handler = (params: unknown, pipe: Pipe) => Promise<unknown>;
 
 /** Serves `handlers` under the host's id until `stop`. A handler that throws an error with a `code` refuses with it. */
 export function serveHost(connection: NatsConnection, hostId: string, handlers: { readonly calls: CallHandlers; readonly pipes: PipeHandlers }, { logger }: { readonly logger: Logger }): HostServer {
-  const endpoint = new Endpoint(connection);
+  const endpoint = new Endpoint(connection, pipePrefix({ kind: 'agent', hostId } as NatsRole));
   let calls = 0;
 
   const answer = async (message: Msg) => {
+    if (isDelivery(message.reply)) return;
     const name = lastTokens(message.subject);
     const handler = Object.hasOwn(handlers.calls, name) ? (handlers.calls[name as HostCallName] as ((params: unknown) => Promise<unknown>) | undefined) : undefined;
     calls += 1;
@@ -50,7 +51,7 @@ export function serveHost(connection: NatsConnection, hostId: string, handlers: 
 
   const open = async (message: Msg) => {
     const name = lastTokens(message.subject);
-    if (message.reply === undefined || message.reply === '') return; // nobody to talk to
+    if (message.reply === undefined || message.reply === '' || isDelivery(message.reply)) return; // nobody to talk to
     const handler = Object.hasOwn(handlers.pipes, name) ? (handlers.pipes[name as HostPipeName] as Handler | undefined) : undefined;
     const full = endpoint.size >= maxPipes;
     const { pipe } = endpoint.add(message.reply);

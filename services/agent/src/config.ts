@@ -9,6 +9,7 @@ import { ConfigError, parseConfig, type LogLevel } from '@pouch/process';
 const schema = Type.Object({
   POUCH_HOST_ID: Type.Optional(Type.String({ description: '1 to 63 of a-z, 0-9 and -; default: from the host name' })),
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222' }),
+  POUCH_NATS_CREDS: Type.Optional(Type.String({ description: 'file with the credentials that this process shows to NATS; none: NATS asks for none' })),
   POUCH_CONTAINERD_SOCKET: Type.String({ default: '/run/containerd/containerd.sock', description: 'path of containerd\'s socket' }),
   POUCH_CONTAINERD_NAMESPACE: Type.String({ default: 'pouch', pattern: '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$' }),
   POUCH_SNAPSHOTTER: Type.String({ default: 'overlayfs' }),
@@ -33,6 +34,8 @@ const schema = Type.Object({
 export interface AgentConfig {
   readonly hostId: HostId;
   readonly natsUrl: string;
+  /** Null: NATS asks for none. */
+  readonly natsCredentials: string | null;
   readonly containerdSocket: string;
   readonly containerdNamespace: string;
   readonly snapshotter: string;
@@ -79,6 +82,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   return Object.freeze({
     hostId: toHostId(parsed.POUCH_HOST_ID),
     natsUrl: parsed.POUCH_NATS_URL,
+    natsCredentials: parsed.POUCH_NATS_CREDS ?? null,
     containerdSocket: parsed.POUCH_CONTAINERD_SOCKET,
     containerdNamespace: parsed.POUCH_CONTAINERD_NAMESPACE,
     snapshotter: parsed.POUCH_SNAPSHOTTER,

@@ -1,4 +1,5 @@
 // The agent's process: configuration, connections, an orderly end. Containers go on when it ends, however it ends.
+import { inboxPrefix } from '@pouch/contracts';
 import { connectNats } from '@pouch/eventlog';
 import { configurationOr78, createLogger, installCrashHandler, onShutdown } from '@pouch/process';
 import { startAgent } from './agent.ts';
@@ -7,8 +8,9 @@ import { readConfig } from './config.ts';
 const config = configurationOr78('agent', readConfig);
 const logger = createLogger({ service: 'agent', level: config.logLevel });
 installCrashHandler(logger);
-const link = connectNats({ servers: config.natsUrl, replicas: 'keep', name: `agent ${config.hostId}`, logger });
-const pipesLink = connectNats({ servers: config.natsUrl, replicas: 'keep', name: `agent ${config.hostId} pipes`, logger });
+const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'agent', hostId: config.hostId }), replicas: 'keep' as const };
+const link = connectNats({ ...nats, name: `agent ${config.hostId}`, logger });
+const pipesLink = connectNats({ ...nats, name: `agent ${config.hostId} pipes`, logger });
 const agent = await startAgent({ config, logger, link, pipesLink });
 logger.info({ hostId: config.hostId }, 'agent is up');
 onShutdown([

@@ -1,6 +1,6 @@
 // The api's process: puts its parts together, listens, and lets go of everything in order.
 import { join } from 'node:path';
-import { kernelsBucket, secretsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
+import { inboxPrefix, kernelsBucket, secretsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
 import { connectNats, NatsEventLog, NatsObjectStore, openClaims } from '@pouch/eventlog';
 import { configurationOr78, createLogger, installCrashHandler, onShutdown, systemClock } from '@pouch/process';
 import { KeyFile } from '@pouch/sealing';
@@ -15,10 +15,11 @@ const logger = createLogger({ service: 'api', level: config.logLevel });
 installCrashHandler(logger);
 
 // Bulk bytes have a connection of their own, for they delay everything else on theirs.
-const link = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'api', logger });
-const pipesLink = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'api pipes', logger });
+const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'api' }), replicas: config.natsReplicas };
+const link = connectNats({ ...nats, name: 'api', logger });
+const pipesLink = connectNats({ ...nats, name: 'api pipes', logger });
 const log = new NatsEventLog<Message>({ link, logger, check: toMessage });
-const projection = Projection.open({ directory: join(config.dataDir, 'projection'), log: { servers: config.natsUrl, replicas: config.natsReplicas }, retention: config.retention, logger });
+const projection = Projection.open({ directory: join(config.dataDir, 'projection'), log: nats, retention: config.retention, logger });
 const hosts = new LinkedHosts({ callsLink: link, pipesLink });
 const server = await buildServer({
   config, logger, clock: systemClock, log, projection, names: openClaims<NameClaim>({ link, logger }), hosts,

@@ -6,6 +6,7 @@ import { parseConfig, type LogLevel } from '@pouch/process';
 
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
+  POUCH_NATS_CREDS: Type.Optional(Type.String({ description: 'file with the credentials that this process shows to NATS; none: NATS asks for none' })),
   POUCH_NATS_REPLICAS: Type.Integer({ default: 1, minimum: 1, maximum: 5, description: 'NATS servers that keep each message of the log: 3 where NATS is a cluster of three' }),
   POUCH_RETENTION_DAYS: Type.Number({ default: 7, minimum: 0, description: 'days that removed containers, ended execs and removed images stay in the log' }),
   POUCH_RETENTION_COUNT: Type.Integer({ default: 100_000, minimum: 0, description: 'how many of them stay at most' }),
@@ -15,6 +16,8 @@ const schema = Type.Object({
 
 export interface SchedulerConfig {
   readonly natsUrl: string;
+  /** Null: NATS asks for none. */
+  readonly natsCredentials: string | null;
   readonly natsReplicas: number;
   /** Shown as the leader in `pouch cluster`. */
   readonly name: string;
@@ -28,6 +31,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const parsed = parseConfig(schema, env);
   return Object.freeze({
     natsUrl: parsed.POUCH_NATS_URL,
+    natsCredentials: parsed.POUCH_NATS_CREDS ?? null,
     natsReplicas: parsed.POUCH_NATS_REPLICAS,
     name: `${hostname()}-${process.pid}`,
     retention: { maxAgeMs: parsed.POUCH_RETENTION_DAYS * 86_400_000, maxCount: parsed.POUCH_RETENTION_COUNT },

@@ -1,5 +1,5 @@
 // The scheduler put together: it follows the log all the time, and acts on what it sees while it holds the lease.
-import { claimsBucket, everyBeat, everySubject, leasesBucket, schedulerLease, schedulerStatusSubject, streamName, toMessage, type Beat, type NameClaim, type Recorded, type SchedulerStatus } from '@pouch/contracts';
+import { beatSubject, claimsBucket, everyBeat, everySubject, inboxPrefix, isDelivery, leasesBucket, schedulerLease, schedulerStatusSubject, streamName, toMessage, type Beat, type NameClaim, type Recorded, type SchedulerStatus } from '@pouch/contracts';
 import type { HostId } from '@pouch/domain';
 import { connectNats, openClaims, openEventLog, openLease, type PouchLog, type Term } from '@pouch/eventlog';
 import { systemClock, type Logger } from '@pouch/process';
@@ -29,7 +29,7 @@ export interface SchedulerOptions {
 /** Starts at once and waits for NATS in the background. */
 export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
   const clock = systemClock;
-  const link = connectNats({ servers: config.natsUrl, replicas: config.natsReplicas, name: 'scheduler', logger, clock });
+  const link = connectNats({ servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'scheduler' }), replicas: config.natsReplicas, name: 'scheduler', logger, clock });
   const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
   const view = new View();
   const claims = openClaims<NameClaim>({ link, logger, bucket: claimsBucket });
@@ -83,7 +83,8 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
   void link.connection().then((connection) => {
     connection.subscribe(everyBeat, { callback: (error, message) => {
       const beat = error === null ? toBeat(message.data) : null;
-      if (beat !== null) liveness.hear(beat);
+      // A host may beat for itself only: its permissions cover the subject, not what stands in the message.
+      if (beat !== null && message.subject === beatSubject(beat.hostId) && !isDelivery(message.reply)) liveness.hear(beat);
     } });
     connection.subscribe(schedulerStatusSubject, { callback: (error, message) => {
       if (error !== null || term === null) return;

@@ -1,0 +1,3 @@
+// Who belongs to a cluster, and what NATS lets each of them do.
+export * from './authority.ts';
+export * from './permissions.ts';
