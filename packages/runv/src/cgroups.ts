@@ -81,9 +81,14 @@ export function limitCgroups(directories: readonly string[], { cpu = {}, memory,
   set('blkio.weight', blockIO?.weight);
 }
 
+const cgroupMounts = (): CgroupMount[] => parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+
+/** Where `makeCgroups` may make some: to be noted before, so that whoever cleans up after a death in between finds them. */
+export const possibleCgroups = (path: string): string[] => [...new Set(cgroupMounts().map(({ point }) => join(point, path)))];
+
 /** Makes the directories, one for each hierarchy; those of one that cannot be written are left out, as there is none. */
 export function makeCgroups(path: string): string[] {
-  const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const mounts = cgroupMounts();
   const directories = new Set<string>();
   for (const mount of mounts) {
     try {
@@ -98,7 +103,7 @@ export function makeCgroups(path: string): string[] {
 /** Removes them; a process that is just ending holds its cgroup for a moment. */
 export async function removeCgroups(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
-    for (let tries = 0; ; tries++) {
+    for (let tries = 0; existsSync(directory); tries++) {
       try {
         rmdirSync(directory);
         break;

@@ -1,7 +1,7 @@
 // The making of a container, for `create` and `run`: its record, cgroup, hooks, machine and monitor; all of it is taken away again when a part fails.
 import { rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { cgroupPath, limitCgroups, makeCgroups, removeCgroups } from './cgroups.ts';
+import { cgroupPath, limitCgroups, makeCgroups, possibleCgroups, removeCgroups } from './cgroups.ts';
 import { readConfig, type RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
 import { refuseGuestHooks, runHooks } from './hooks.ts';
@@ -25,7 +25,7 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   if (!terminal && request.consoleSocket !== undefined) throw new Failure('usage', 'cannot use console socket if runv will not detach or allocate tty');
   const state: ContainerState = {
     id, ociVersion: spec.ociVersion ?? '1.0.2', pid: 0, pidStart: '', bundle, rootfs: resolve(bundle, spec.root?.path ?? 'rootfs'), created: new Date().toISOString(),
-    annotations: spec.annotations ?? {}, cgroups: [], paused: false, hooks: spec.hooks ?? {}, memoryBytes: 0, vcpus: 0, arg0: spec.process.args[0] ?? '',
+    annotations: spec.annotations ?? {}, cgroups: possibleCgroups(cgroupPath(spec.linux?.cgroupsPath, id)), paused: false, hooks: spec.hooks ?? {}, memoryBytes: 0, vcpus: 0, arg0: spec.process.args[0] ?? '',
   };
   writeState(root, state);
   cleanUp.push(() => rm(places.socketDir, { recursive: true, force: true }));

@@ -1,8 +1,10 @@
 // Takes a container away: its machine if forced, its cgroup, its places, its record. Every step may have been done before.
+import { readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { removeCgroups } from './cgroups.ts';
-import { Failure } from './failure.ts';
+import { Failure, hasCode } from './failure.ts';
 import { runHooks } from './hooks.ts';
 import { MonitorClient } from './monitor-client.ts';
 import { placesOf } from './places.ts';
@@ -26,6 +28,31 @@ async function endMachine(root: string, state: ContainerState): Promise<void> {
   }
 }
 
+/** A create that was killed between its monitor's start and the note of it: only the monitor's command line tells whose it is. With it ends its QEMU. */
+async function endUnnoted(configPath: string): Promise<void> {
+  for (const deadline = performance.now() + endMs; performance.now() < deadline; await delay(5)) {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && argumentsOf(name).includes(configPath));
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch (error) {
+        if (!hasCode(error, 'ESRCH')) throw error; // it has just ended
+      }
+    }
+  }
+  throw new Failure('machine', `the monitor with the configuration ${configPath} does not end`, { retryable: true });
+}
+
+function argumentsOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return []; // gone while we looked
+    throw error;
+  }
+}
+
 export async function deleteContainer(root: string, id: string, force: boolean): Promise<void> {
   const places = placesOf(root, id);
   const state = findState(root, id);
@@ -43,6 +70,7 @@ export async function deleteContainer(root: string, id: string, force: boolean):
   } else {
     throw new Failure('wrong-state', `cannot delete container ${id} that is not stopped: ${status}`);
   }
+  if (status === 'creating') await endUnnoted(join(places.stateDir, 'monitor.conf'));
   await removeCgroups(state.cgroups);
   await rm(places.socketDir, { recursive: true, force: true });
   await rm(places.stateDir, { recursive: true, force: true });

@@ -72,9 +72,9 @@ export async function readNetwork(netns: string): Promise<GuestNetwork | undefin
   return guestNetwork(links as LinkInfo[], routes4 as RouteInfo[], routes6 as RouteInfo[]);
 }
 
-/** A new network namespace, held by a process until `end` is called: for hooks that set it up by the process's pid. */
+/** A new network namespace, held by a process until `end` is called or this process has ended: for hooks that set it up by the process's pid. */
 export async function newNetwork(): Promise<{ readonly pid: number; readonly path: string; readonly end: () => void }> {
-  const child: ChildProcess = spawn('/usr/bin/unshare', ['--net', '/bin/sh', '-c', 'echo ready; exec sleep 600'], { env, cwd: '/', stdio: ['ignore', 'pipe', 'ignore'] });
+  const child: ChildProcess = spawn('/usr/bin/unshare', ['--net', '/bin/sh', '-c', 'echo ready; exec cat'], { env, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'] });
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', () => reject(new Failure('network', 'a network namespace cannot be made')));

@@ -2,12 +2,16 @@
 // a difference. Only looks,
 // but for having containerd collect its garbage first.
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { connect as connectNats } from 'nats';
 import { startOrder } from '../../../scripts/cluster/options.ts';
+import { placesOf } from '../../../packages/runv/src/places.ts';
 import type { TestCluster } from '../../fixtures/cluster.ts';
+import { readJson } from './client.ts';
+import { processes, withDescendants } from './processes.ts';
 import { containerdOf } from './under-test.ts';
 
 /** Names by kind, sorted. */
@@ -27,32 +31,11 @@ async function filesBelow(directory: string, leaveOut: RegExp): Promise<string[]
   return found;
 }
 
-type Process = { pid: number; parent: number; command: string };
-
-async function processes(): Promise<Process[]> {
-  const found: Process[] = [];
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = await readFile(`/proc/${entry}/stat`, 'latin1');
-      found.push({ pid: Number(entry), parent: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]), command: (await readFile(`/proc/${entry}/cmdline`, 'utf8')).replaceAll('\0', ' ') });
-    } catch {
-      continue; // it ended while we looked
-    }
-  }
-  return found;
-}
-
 /** Processes of this cluster and everything below them, without what is different at every look. */
 async function processesOf(cluster: TestCluster, own: readonly number[]): Promise<string[]> {
   const all = await processes();
-  const ours = new Set(own);
-  for (const one of all) if (one.pid !== process.pid && one.command.includes(cluster.directory)) ours.add(one.pid);
-  for (let grown = true; grown;) {
-    grown = false;
-    for (const { pid, parent } of all) if (!ours.has(pid) && ours.has(parent)) grown = ours.add(pid).has(pid);
-  }
-  return all.filter(({ pid }) => ours.has(pid)).map(({ command }) => command.trim());
+  const ours = new Set([...own, ...all.filter(({ pid, command }) => pid !== process.pid && command.includes(cluster.directory)).map(({ pid }) => pid)]);
+  return withDescendants(all, ours).map(({ command }) => command.trim());
 }
 
 async function descriptors(pid: number): Promise<string[]> {
@@ -69,6 +52,13 @@ async function cgroupsOf(parent: string): Promise<string[]> {
     for (const path of await filesBelow(join(root, parent), /^$/)) if (path.endsWith('/cgroup.procs')) found.push(path);
   }
   return found;
+}
+
+/** What machines have outside of the cluster's own directories, for the sake of short paths: of every container that the cluster ever had. */
+async function machinePlaces({ config, socket }: TestCluster): Promise<string[]> {
+  const { containers } = await readJson<{ containers: { id: string }[] }>(socket, '/cluster/containers');
+  const root = join(config.run, 'agent', 'runtimes', 'runv', 'pouch');
+  return containers.map(({ id }) => placesOf(root, id).socketDir).filter((path) => existsSync(path));
 }
 
 async function rulesOf({ bridge, subnet }: TestCluster['config']): Promise<string[]> {
@@ -116,6 +106,8 @@ export async function tracesOf(cluster: TestCluster): Promise<Traces> {
       'run files': short(await filesBelow(config.run, ofOneLife)),
       'agent files': short(await filesBelow(join(config.data, 'agent'), ofOneLife)),
       'unpacked snapshots': short(await readdir(join(config.data, 'containerd/io.containerd.snapshotter.v1.overlayfs/snapshots')).then((names) => names.map((name) => join(directory, name)), () => [])),
+      'places of machines': await machinePlaces(cluster),
+      'kernels and templates': short(await filesBelow(join(directory, 'k'), /^$/)),
       cgroups: await cgroupsOf(config.env['POUCH_CGROUP_PARENT'] ?? 'pouch'),
       processes: await processesOf(cluster, Object.values(pids)),
       'firewall rules': await rulesOf(config),

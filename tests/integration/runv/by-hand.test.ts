@@ -7,6 +7,7 @@ import { access, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/prom
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { cgroupPath, possibleCgroups } from '../../../packages/runv/src/cgroups.ts';
 import { template } from '../../../packages/runv/src/verbs/spec.ts';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
 import { until } from '../../fixtures/native.ts';
@@ -131,6 +132,40 @@ describe('runv by hand', { skip }, () => {
     const unknown = await bundle(['true'], { annotations: { 'io.pouch.kernel': 'none-such' } });
     assert.match((await verb(['create', '--bundle', unknown, 'five'])).err, /there is no guest kernel "none-such"; there are /);
     await assert.rejects(access(join(root, 'five')));
+  });
+
+  test('a create that was killed when its machine had begun is taken away whole by delete --force', async (t) => {
+    t.after(() => verb(['delete', '--force', 'cut']));
+    const monitors = async (): Promise<string[]> => {
+      const found: string[] = [];
+      for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+        const args = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // gone while we looked
+        if (args.includes(join(root, 'cut', 'monitor.conf'))) found.push(pid);
+      }
+      return found;
+    };
+    const child = spawn(runv, ['--root', root, 'create', '--bundle', await bundle(['sleep', '1000']), 'cut'], { stdio: 'ignore', env: {} });
+    const exited = once(child, 'exit');
+    await until('its monitor', async () => ((await monitors()).length > 0 ? true : undefined));
+    child.kill('SIGKILL');
+    await exited;
+    assert.ok((await monitors()).length > 0);
+    assert.deepEqual(await verb(['delete', '--force', 'cut']), { code: 0, out: '', err: '' });
+    assert.deepEqual(await monitors(), []);
+    await assert.rejects(access(join(root, 'cut')));
+    for (const directory of possibleCgroups(cgroupPath(undefined, 'cut'))) await assert.rejects(access(directory));
+  });
+
+  test('a paused machine takes a signal for when it goes on', async (t) => {
+    const directory = await create(t, 'still', await bundle(['sh', '-c', 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done']));
+    await verb(['start', 'still']);
+    await until('its trap', async () => ((await readFile(join(directory, 'out'), 'utf8')).includes('ready') ? true : undefined));
+    await verb(['pause', 'still']);
+    assert.deepEqual(await verb(['kill', 'still', 'TERM']), { code: 0, out: '', err: '' });
+    assert.equal(await status('still'), 'paused');
+    assert.equal((await verb(['resume', 'still'])).code, 0);
+    await until('its end', async () => ((await status('still')) === 'stopped' ? true : undefined));
+    assert.equal((JSON.parse(await readFile(join(root, 'still', 'status.json'), 'utf8')) as { exitCode: number }).exitCode, 7);
   });
 
   test('podman runs it', { skip: hasPodman ? false : 'podman is not installed' }, async () => {

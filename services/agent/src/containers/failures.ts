@@ -28,10 +28,13 @@ export function isPassing(error: unknown): boolean {
 const notFound = ['executable file not found', 'no such file or directory', 'cannot find the file'];
 const notExecutable = ['permission denied', 'not a directory', 'is a directory', 'exec format error'];
 
+/** A runtime that was cut short left no log: that file is what is not found, not the container's command. */
+const noRuntimeLog = /unable to retrieve oci runtime error \([^)]*\)/g;
+
 /** Docker's rule for a start that failed: 127 where the command was not found, 126 where it may not be executed, else 128. */
 export function startFailure(error: unknown): Failed {
   const detail = error instanceof ContainerdError ? error.detail : messageOf(error);
-  const lower = detail.toLowerCase();
+  const lower = detail.toLowerCase().replaceAll(noRuntimeLog, '');
   const exitCode = notFound.some((words) => lower.includes(words)) ? 127 : notExecutable.some((words) => lower.includes(words)) ? 126 : 128;
   const code = error instanceof ImpossibleError ? error.code : exitCode === 127 ? 'command-not-found' : exitCode === 126 ? 'not-executable' : 'start-failed';
   return { code, exitCode, message: error instanceof ContainerdError ? `failed to create task for container: ${detail}` : detail };

@@ -3,6 +3,7 @@ import { isContainerdError } from '@pouch/containerd';
 import type { Container } from '@pouch/domain';
 import { keepConsole, runFiles } from '../machines/run-files.ts';
 import type { Rooms } from '../rooms.ts';
+import { removeLeftCgroups } from './leftover-cgroups.ts';
 import { gone } from './remove-gone.ts';
 
 const killWaitMs = 30_000;
@@ -18,7 +19,7 @@ export async function remove(rooms: Rooms, { id, requests, status }: Container):
 
 /** Ends and removes whatever there is of a container on this host. */
 export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
-  const { containerd, layout, network, specs } = rooms;
+  const { containerd, layout, network, specs, logger } = rooms;
   if (rooms.tasks.get(id) !== null) await removeTask(rooms, id);
   await Promise.all([
     network.detach(id),
@@ -26,6 +27,7 @@ export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
     rooms.rootfs.remove(id),
     layout.removeContainer(id),
     rooms.secrets.clear(id),
+    removeLeftCgroups(rooms.config.cgroupParent, id).catch((error: unknown) => logger.warn({ containerId: id, err: error }, 'control groups of a removed container are left')),
   ]);
   specs.forget(id);
 }
