@@ -1,14 +1,15 @@
 // Starts and stops a one-machine cluster; `npm run up`, `npm run down` and the tests all come through here.
 // It must not install anything, nor touch a cluster other than the one its options name.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { newKeyFile } from '@pouch/sealing';
-import { environment } from '../config.ts';
+import { environment, repositoryDir } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
@@ -129,6 +130,14 @@ async function stopProcesses(config: ClusterConfig): Promise<void> {
   for (const name of startOrder.toReversed()) await endByPidFile(join(config.run, 'pids', `${name}.json`), 15_000);
 }
 
+/** Machines that runv keeps ready for containers to come: nobody comes any more. */
+async function endWaitingMachines(config: ClusterConfig): Promise<void> {
+  const root = join(config.run, 'agent', 'runtimes', 'runv', 'pouch');
+  if (await readText(join(root, 'runv.json')) === undefined) return;
+  // What cannot be ended now ends by itself when its time is over.
+  await promisify(execFile)(join(repositoryDir, 'packages', 'runv', 'bin', 'runv'), ['--root', root, 'pool', 'sweep', '--all'], { timeout: 30_000, killSignal: 'SIGKILL', cwd: '/' }).catch(() => undefined);
+}
+
 /** Stops everything, containers included unless told otherwise; keeps the data unless told to purge. Idempotent. */
 export async function stopCluster(options: ClusterOptions, stop: StopOptions, say: Say): Promise<void> {
   const config = await currentConfig(options);
@@ -141,6 +150,7 @@ export async function stopCluster(options: ClusterOptions, stop: StopOptions, sa
   say('stopping api, scheduler, agent, containerd and nats-server');
   await stopProcesses(config);
   if (stop.keepContainers !== true) {
+    await endWaitingMachines(config);
     const ended = await endShims(config);
     if (ended > 0) say(`ended ${ended} containers that were left`);
   }

@@ -31,7 +31,7 @@ export interface RunvConfig {
 const defaults: RunvConfig = {
   qemu: '/usr/bin/qemu-system-x86_64', kernelDir: '/var/lib/runv/kernels', layerDir: '/var/lib/runv/layers', templateDir: '/var/lib/runv/templates',
   defaultKernel: 'debian-6.1-cloud', uid: 64055, gid: 64055, memoryBytes: 256 << 20, vcpus: 1, profile: 'auto', acceleration: 'auto', templates: true,
-  pool: 0, poolIdleMs: 600_000, poolMemoryBytes: 1 << 30, bootTimeoutMs: 60_000,
+  pool: 2, poolIdleMs: 600_000, poolMemoryBytes: 1 << 30, bootTimeoutMs: 60_000,
 };
 
 const choices: Readonly<Record<string, readonly string[]>> = { profile: ['auto', 'modern', 'classic', 'bare'], acceleration: ['auto', 'kvm', 'tcg'] };

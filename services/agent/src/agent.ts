@@ -114,7 +114,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
     if (container === null || container.status === 'removed') return [];
     return [{ containerId: id, name: container.name, running: container.status === 'running' || container.status === 'paused', image: container.spec.image }];
   });
-  const images = createImages({ config, containerd, log, logger, now, used });
+  const images = createImages({ config, containerd, log, logger, now, used, gone: () => { void machines?.sweepLater(); } });
   const network = createNetwork({ config, sys, logger });
   const rootfs = new Rootfs(containerd);
   const secrets = new Secrets({

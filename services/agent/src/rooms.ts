@@ -29,6 +29,8 @@ export interface ImagesDeps {
   readonly now: () => number;
   /** Images that containers of this host (not removed ones) stand on. */
   readonly used: () => readonly { readonly containerId: string; readonly name: string; readonly running: boolean; readonly image: ImagePin }[];
+  /** An image has been removed. */
+  readonly gone: () => void;
 }
 
 /** The images of this host. `ensure` fails with an error whose `code` is `not-found` where the host does not have the image. */

@@ -23,7 +23,7 @@ import type { Wanted } from './wanted.ts';
 
 /** The control group of members: they make way for whoever works. A claim moves them out of it. */
 const cgroup = '/runv-pool';
-const shares = 64;
+const shares = 512;
 const keptTemplates = 16;
 
 async function availableBytes(): Promise<number> {

@@ -19,6 +19,7 @@ export interface MemberRecord {
 
 const keyPattern = /^[0-9a-f]{32}$/;
 const namePattern = /^[0-9a-f]{8}$/;
+const unfinishedPattern = /^[0-9a-f]{8}(\.new)?$/;
 const maxUses = 64;
 
 /** What a claim must agree in: the machine without what is one container's, and the layers. */
@@ -101,22 +102,31 @@ async function endMember(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }
 
-/** Ends the members that `isSurplus` says, and takes the places of keys without any. Returns how many went. */
-export async function sweepPool(layerDir: string, isSurplus: (member: MemberRecord) => Promise<boolean> | boolean): Promise<number> {
-  let ended = 0;
-  for (const member of await readyMembers(layerDir)) {
-    if (!(await isSurplus(member))) continue;
-    const gone = `${member.directory}.gone`;
-    try {
-      await rename(member.directory, gone);
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) continue;
-      throw error;
-    }
-    await endMember(gone);
-    ended++;
+/** Takes a directory out of the pool, so that nobody claims it, and ends what it is of. False: somebody was quicker. */
+async function withdraw(directory: string): Promise<boolean> {
+  const gone = `${directory}.gone`;
+  try {
+    await rename(directory, gone);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
   }
+  await endMember(gone);
+  return true;
+}
+
+/** Ends the members that `isSurplus` says. Returns how many went. */
+export async function sweepPool(layerDir: string, isSurplus: (member: MemberRecord) => Promise<boolean>): Promise<number> {
+  let ended = 0;
+  for (const member of await readyMembers(layerDir)) if ((await isSurplus(member)) && (await withdraw(member.directory))) ended++;
   return ended;
+}
+
+/** Ends everything that waits or is being made, and takes the pool's directories away. */
+export async function endPool(layerDir: string): Promise<void> {
+  const { directory, scratchDir } = poolPlaces(layerDir);
+  for (const key of await names(directory, keyPattern)) for (const name of await names(join(directory, key), unfinishedPattern)) await withdraw(join(directory, key, name));
+  for (const path of [directory, scratchDir]) await rm(path, { recursive: true, force: true });
 }
 
 const usesPath = (layerDir: string, key: string): string => join(poolPlaces(layerDir).directory, `${key}.uses`);

@@ -1,11 +1,11 @@
-// runv pool ls | sweep [--all]: the machines that wait ready, and the end of those whose image is gone, or of all.
-import { rm, stat } from 'node:fs/promises';
+// runv pool ls | sweep [--all]: the machines that wait ready, and the end of those whose layers are gone, or of all. The images of such layers go, too.
+import { stat } from 'node:fs/promises';
 import { parseArguments } from '../arguments.ts';
 import { readConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
 import type { Globals } from '../globals.ts';
-import { readyMembers, sweepPool, type MemberRecord } from '../pool/members.ts';
-import { poolPlaces } from '../pool/places.ts';
+import { endPool, readyMembers, sweepPool, type MemberRecord } from '../pool/members.ts';
+import { sweepLayers } from '../rootfs/layers.ts';
 
 const isGone = (path: string): Promise<boolean> => stat(path).then(() => false, () => true);
 
@@ -21,9 +21,9 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
       process.stdout.write(`${JSON.stringify(await readyMembers(layerDir))}\n`);
       return 0;
     case 'sweep': {
-      const all = flags.has('all');
-      await sweepPool(layerDir, all ? () => true : hasLostLayers);
-      if (all) await Promise.all([poolPlaces(layerDir).directory, poolPlaces(layerDir).scratchDir].map((directory) => rm(directory, { recursive: true, force: true })));
+      await sweepLayers(layerDir);
+      if (flags.has('all')) await endPool(layerDir);
+      else await sweepPool(layerDir, hasLostLayers);
       return 0;
     }
     default:

@@ -14,7 +14,7 @@ import { Transfers } from './transfers.ts';
 import { Turns } from './turns.ts';
 
 /** Throws ConfigError where the registries' configuration is wrong. */
-export function createImages({ config, containerd, log, logger, now, used }: ImagesDeps): ImagesRoom {
+export function createImages({ config, containerd, log, logger, now, used, gone }: ImagesDeps): ImagesRoom {
   const registries = parseRegistries(config.registries);
   const startedAtMs = now();
   const turns = new Turns();
@@ -28,7 +28,10 @@ export function createImages({ config, containerd, log, logger, now, used }: Ima
     arrived: (name) => arrived([name], 'pulled', 'agent').then(() => undefined, (error: unknown) => { logger.warn({ image: name, err: error }, 'an image that came is told later'); }),
   });
   const transfers = new Transfers({ containerd, registries, inventory, arrived });
-  const removal: RemovalDeps = { containerd, inventory, used, forget: (id) => ensurer.forget(id) };
+  const removal: RemovalDeps = { containerd, inventory, used, forget: (id) => {
+    ensurer.forget(id);
+    gone();
+  } };
 
   /** A change, and what the log is told of it, in one turn. Part of a change that fails is told, too. */
   const changing = <T>(actor: string, arrivals: ReadonlyMap<string, ImageArrival>, work: () => Promise<T>): Promise<T & { seq: number }> =>

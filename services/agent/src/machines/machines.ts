@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { kernelSubject, type Message } from '@pouch/contracts';
 import { decideKernel, isKernelName, isUnbootable, kernelId, kernelOf, type ContainerSpec, type Kernel, type MachineFacts } from '@pouch/domain';
 import { execute, type EventLog, type ObjectStore } from '@pouch/eventlog';
@@ -27,6 +28,9 @@ export interface MachinesDeps {
   readonly onChange: () => Promise<number | null>;
 }
 
+/** containerd collects garbage a second after a deletion. */
+const collectedMs = 5_000;
+
 const softwareWarning = 'virtual machines (runtime runv) run in software emulation (tcg), which is much slower than KVM';
 
 export class Machines {
@@ -45,6 +49,7 @@ export class Machines {
   readonly #underWay = new Map<string, Promise<void>>();
   /** Changes of the store: one at a time. */
   #turn: Promise<void> = Promise.resolve();
+  #sweepDue = false;
 
   constructor(deps: MachinesDeps) {
     this.#deps = deps;
@@ -62,6 +67,16 @@ export class Machines {
     this.#fetched = await readFetched(join(this.#directory, 'fetched.json'));
     await this.#writeConfig();
     await this.#refresh();
+    await this.#sweep();
+  }
+
+  /** An image has gone: its layers follow when containerd has collected them, and machines that wait with them. */
+  async sweepLater(): Promise<void> {
+    if (this.#sweepDue) return;
+    this.#sweepDue = true;
+    await delay(collectedMs, undefined, { ref: false });
+    this.#sweepDue = false;
+    await this.#sweep();
   }
 
   /** Finds out how machines are accelerated, by booting one where that is not known yet: seconds to a minute. */
@@ -223,10 +238,19 @@ export class Machines {
     }
   }
 
+  /** What is left over costs memory and disk, no more: the next sweep tries again. */
+  async #sweep(): Promise<void> {
+    try {
+      await this.#runv.sweepPool(this.#deps.config.machines.pool === 0);
+    } catch (error) {
+      this.#deps.logger.warn({ err: error }, 'machines that wait could not be swept');
+    }
+  }
+
   /** Where runv looks for it: in its --root. Templates are of kernels, and like them to be reached by QEMU's user. */
   async #writeConfig(): Promise<void> {
-    const { qemu, kernelDir, defaultKernel } = this.#deps.config.machines;
-    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, templateDir: join(dirname(kernelDir), 'templates'), layerDir: join(this.#directory, 'layers'), defaultKernel };
+    const { qemu, kernelDir, defaultKernel, pool } = this.#deps.config.machines;
+    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, templateDir: join(dirname(kernelDir), 'templates'), layerDir: join(this.#directory, 'layers'), defaultKernel, pool };
     await writeByRename(join(this.#deps.root, 'runv.json'), JSON.stringify(settings));
   }
 

@@ -72,6 +72,11 @@ export class Runv {
     return { acceleration: told.acceleration, reason: typeof told.reason === 'string' && told.reason !== '' ? told.reason : null };
   }
 
+  /** Ends machines that wait for containers of images that are gone, or all of them, and removes images of layers that are gone. */
+  async sweepPool(all: boolean): Promise<void> {
+    await this.#run(['pool', 'sweep', ...(all ? ['--all'] : [])], addMs);
+  }
+
   async processes(id: string): Promise<readonly GuestProcess[]> {
     const told = await this.#json(['ps', '--format', 'json-long', id], quickMs);
     if (!Array.isArray(told)) throw new OperatingError('runv', 'runv ps answered with no list');
