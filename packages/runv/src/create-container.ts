@@ -29,7 +29,6 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   };
   writeState(root, state);
   cleanUp.push(() => rm(places.socketDir, { recursive: true, force: true }));
-  await makePlaces(places, config);
 
   let netns = spec.linux?.namespaces?.find(({ type }) => type === 'network')?.path;
   let holder: Awaited<ReturnType<typeof newNetwork>> | undefined;
@@ -39,14 +38,18 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   }
   try {
     for (const kind of ['prestart', 'createRuntime'] as const) await runHooks(kind, spec.hooks ?? {}, hookState(request, spec, holder?.pid ?? process.pid, 'creating'));
-    const network = holder !== undefined && (spec.hooks?.prestart ?? []).length + (spec.hooks?.createRuntime ?? []).length === 0 ? undefined : await readNetwork(netns);
-    const plan = await planMachine(spec, bundle, id, places, config, network);
+    const isEmpty = holder !== undefined && (spec.hooks?.prestart ?? []).length + (spec.hooks?.createRuntime ?? []).length === 0;
+    // The programs that read it run beside the planning of everything else.
+    const reading = isEmpty ? Promise.resolve(undefined) : readNetwork(netns);
+    reading.catch(() => undefined); // told where the plan awaits it
+    await makePlaces(places, config);
+    const plan = await planMachine(spec, bundle, id, places, config, reading);
     const cgroups = makeCgroups(cgroupPath(spec.linux?.cgroupsPath, id));
     cleanUp.push(() => removeCgroups(cgroups));
     limitCgroups(cgroups, spec.linux?.resources ?? {}, plan.machine.memoryBytes);
     await writeFile(join(places.stateDir, 'spawn.bin'), spawnPayload(spec.process), { mode: 0o600 });
     writeState(root, { ...state, cgroups });
-    const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns, network });
+    const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns });
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
     // The monitor has read it, and files of the container's that are for nobody else may be in it.
     await rm(join(places.stateDir, 'configure.bin'), { force: true });

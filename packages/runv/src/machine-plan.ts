@@ -33,6 +33,7 @@ export interface MachinePlan {
   readonly root: Buffer;
   readonly settings: Buffer;
   readonly scratch: RootfsPlan['scratch'];
+  readonly network: GuestNetwork | undefined;
 }
 
 /** Where annotations and configuration leave it open: the first profile that the kernel is known to work under, else what its format says. */
@@ -61,7 +62,7 @@ async function acceleration(config: RunvConfig, kernel: Kernel, tscKHz: number):
   return verdict.acceleration;
 }
 
-export async function planMachine(spec: RuntimeSpec, bundle: string, id: string, places: Places, config: RunvConfig, network: GuestNetwork | undefined): Promise<MachinePlan> {
+export async function planMachine(spec: RuntimeSpec, bundle: string, id: string, places: Places, config: RunvConfig, reading: Promise<GuestNetwork | undefined>): Promise<MachinePlan> {
   const { annotations = {}, linux = {} } = spec;
   const kernel = await findKernel({ directory: config.kernelDir, initPath: guestInitPath }, annotations['io.pouch.kernel'] ?? config.defaultKernel);
   const profile = chooseProfile(kernel, annotations['io.pouch.profile'] ?? config.profile);
@@ -79,6 +80,7 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
   if (shares.length > 0 && (profile === 'bare' || lacks.includes('virtiofs'))) {
     throw new Failure('unsupported', `volumes (${shares.map(({ directory }) => directory).join(', ')}): the kernel ${kernel.name} under the profile ${profile} has no virtiofs`);
   }
+  const network = await reading;
   const { disks, opens } = passDescriptors(rootfs.disks);
   const machine: TemplatableMachine = {
     qemu: config.qemu, profile, acceleration: await acceleration(config, kernel, tscKHz), tscKHz,
@@ -96,5 +98,5 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
     ...(network === undefined || profile === 'bare' ? [] : network.records),
   ]);
   const root = Buffer.concat(rootfs.guest.map(({ tag, payload }) => record(tag, payload)));
-  return { machine, opens, sides: shares.map(({ side }) => side), root, settings, scratch: rootfs.scratch };
+  return { machine, opens, sides: shares.map(({ side }) => side), root, settings, scratch: rootfs.scratch, network };
 }

@@ -8,7 +8,7 @@ import { configText } from './monitor-config.ts';
 import type { MachinePlan } from './machine-plan.ts';
 import { qemuCommand } from './machine/qemu-command.ts';
 import { cloneOf, findTemplate, isTemplatable, resumeMachine, stateFd, wakeClone, type Template } from './machine/template.ts';
-import { tapName, type GuestNetwork } from './network.ts';
+import { tapName } from './network.ts';
 import { placesOf, type Places } from './places.ts';
 import { claimMember, isPoolable, memberKey, noteUse } from './pool/members.ts';
 import { memberPlaces } from './pool/places.ts';
@@ -34,7 +34,6 @@ export interface MachineStart {
   readonly cgroups: readonly string[];
   readonly terminal: boolean;
   readonly netns: string | undefined;
-  readonly network: GuestNetwork | undefined;
 }
 
 type Line = readonly [key: string, value: string | number];
@@ -51,7 +50,7 @@ export async function makePlaces(places: Places, config: RunvConfig): Promise<vo
 }
 
 /** What every machine's monitor is told, wherever its QEMU comes from. */
-function commonLines({ request, plan, config, cgroups, terminal, netns, network }: MachineStart): Line[] {
+function commonLines({ request, plan, config, cgroups, terminal, netns }: MachineStart): Line[] {
   const places = placesOf(request.root, request.id);
   const at = (name: string): string => join(places.stateDir, name);
   const console: Line[] = terminal ? [['tty', 1], ['console-socket', resolve(request.consoleSocket ?? '')]] : [];
@@ -60,7 +59,7 @@ function commonLines({ request, plan, config, cgroups, terminal, netns, network 
     ['configure', at('configure.bin')], ['spawn', at('spawn.bin')], ['stdin', 1], ...console,
     ...(request.pidFile === undefined ? [] : [['pid-file', resolve(request.pidFile)] as const]),
     ...(netns === undefined ? [] : [['netns', netns] as const]),
-    ...(plan.machine.nic === undefined || network === undefined ? [] : [['tap', tapName], ['link', network.link]] as const),
+    ...(plan.machine.nic === undefined || plan.network === undefined ? [] : [['tap', tapName], ['link', plan.network.link]] as const),
     ...cgroups.map((directory): Line => ['cgroup', join(directory, 'cgroup.procs')]),
     ['uid', config.uid], ['gid', config.gid],
     ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs],
@@ -78,10 +77,14 @@ function ownLines({ request, plan }: MachineStart, template: Template | undefine
   ];
 }
 
+/** By then most short containers have ended, so that what is made for the next one does not slow this one. */
+const laterSeconds = '1';
+
 /** A verb of ours in the background, for the next machine. Whoever started us must not wait for it: it has none of our descriptors. */
 function later(root: string, verb: string, word: string): void {
   const main = process.argv[1] ?? '';
-  spawn(process.execPath, ['--no-warnings', main, '--root', root, verb, word], { detached: true, stdio: 'ignore', cwd: '/', env: {} }).unref();
+  const script = 'sleep "$1"; shift; exec "$@"';
+  spawn('/bin/sh', ['-c', script, 'sh', laterSeconds, process.execPath, '--no-warnings', main, '--root', root, verb, word], { detached: true, stdio: 'ignore', cwd: '/', env: { PATH: '/usr/bin:/bin' } }).unref();
 }
 
 async function writeConfiguration({ request, plan }: MachineStart, lines: readonly Line[], prepared: boolean): Promise<string> {

@@ -7,7 +7,7 @@ import { newId } from './workload.ts';
 export type Pouch = { readonly client: DockerClient; readonly cluster: TestCluster };
 
 export async function startPouch(session: Session, sync: string = 'always'): Promise<Pouch> {
-  const cluster = await startTestCluster({ logLevel: 'info', sync, env: { POUCH_CGROUP_PARENT: `pouch-bench-${newId().slice(0, 8)}` } });
+  const cluster = await startTestCluster({ logLevel: 'info', sync, env: { POUCH_MACHINE_POOL: '2', POUCH_CGROUP_PARENT: `pouch-bench-${newId().slice(0, 8)}` } });
   session.undo('cluster', () => cluster.stop());
   const client = new DockerClient(cluster.socket);
   session.undo('connections to Pouch', () => { client.close(); });

@@ -65,8 +65,28 @@ int keeper_claim(struct machine *m, int netns, char *why, size_t why_size)
 		return -1;
 	}
 	m->status.qemu_pid = m->qemu = (pid_t)answer.value;
-	if (cgroups_move(config, keeper, why, why_size) < 0 || cgroups_move(config, m->qemu, why, why_size) < 0) return -1;
-	return config->tap == NULL ? 0 : tap_wire(config, why, why_size);
+	m->tap_pending = config->tap != NULL;
+	return cgroups_move(config, m->qemu, why, why_size) < 0 || cgroups_move(config, keeper, why, why_size) < 0 ? -1 : 0;
+}
+
+static void tap_moved(struct machine *m, int error)
+{
+	char why[REASON_MAX];
+	if (!m->tap_pending) return;
+	if (error != 0) snprintf(why, sizeof why, "network: %s: %s", m->config.tap, strerror(error));
+	if (error != 0 || tap_wire(&m->config, why, sizeof why) < 0) {
+		machine_kill(m, 255, why);
+		return;
+	}
+	m->tap_pending = false;
+	machine_start_waiting(m);
+}
+
+void qemu_left(struct machine *m)
+{
+	if (m->qemu <= 0) return;
+	m->qemu = m->status.qemu_pid = 0;
+	machine_qemu_ended(m, 0);
 }
 
 void keeper_read(struct machine *m)
@@ -74,6 +94,10 @@ void keeper_read(struct machine *m)
 	struct keeper_message told;
 	ssize_t got = recv(m->keeper_fd, &told, sizeof told, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+	if (got == (ssize_t)sizeof told && (told.word == KEEPER_MOVED || told.word == KEEPER_REFUSED)) {
+		tap_moved(m, told.word == KEEPER_MOVED ? 0 : (int)told.value);
+		return;
+	}
 	// A keeper that ended without a word was killed, and its QEMU with it.
 	int status = got == (ssize_t)sizeof told && told.word == KEEPER_ENDED ? (int)told.value : SIGKILL;
 	m->qemu = m->status.qemu_pid = 0;

@@ -264,7 +264,9 @@ static const char *guest_frame(struct machine *m, const struct frame *frame)
 	}
 	case VM_RELEASED:
 		// What the guest's kernel would do from here on serves nobody. One that powers off by itself is left to it.
-		if (m->phase == POWERING_OFF) qemu_kill(m);
+		if (m->phase != POWERING_OFF) return NULL;
+		qemu_kill(m);
+		m->released = true;
 		return NULL;
 	case VM_OOM:
 		if (!m->status.oom_killed) {

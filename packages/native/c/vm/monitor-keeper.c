@@ -128,10 +128,12 @@ static bool hear_claim(void)
 	int netns = -1, error = 0;
 	struct cmsghdr *given = CMSG_FIRSTHDR(&head);
 	if (given != NULL && given->cmsg_level == SOL_SOCKET && given->cmsg_type == SCM_RIGHTS && given->cmsg_len == CMSG_LEN(sizeof(int))) memcpy(&netns, CMSG_DATA(given), sizeof netns);
+	// The tap follows: its move takes the kernel longer than the guest needs to be greeted.
+	say(KEEPER_CLAIMED, (uint32_t)keeper.qemu);
 	if (keeper.config.tap != NULL && (netns < 0 || tap_move(&keeper.config, netns) < 0)) error = netns < 0 ? EINVAL : errno;
 	if (netns >= 0) close(netns);
-	if (error == 0) say(KEEPER_CLAIMED, (uint32_t)keeper.qemu);
-	else say(KEEPER_REFUSED, (uint32_t)error);
+	if (error != 0) say(KEEPER_REFUSED, (uint32_t)error);
+	else if (keeper.config.tap != NULL) say(KEEPER_MOVED, 0);
 	return true;
 }
 

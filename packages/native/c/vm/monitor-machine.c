@@ -93,6 +93,21 @@ static void connect_control(struct machine *m)
 	send_hello(m);
 }
 
+static void tell_created(struct machine *m)
+{
+	char text[REASON_MAX];
+	m->told = true;
+	if (m->config.pid_file != NULL && pid_file_write(m->config.pid_file, getpid()) < 0) {
+		snprintf(text, sizeof text, "%s: %s", m->config.pid_file, strerror(errno));
+		machine_kill(m, 255, text);
+		return;
+	}
+	m->status.state = "created";
+	machine_tell(m);
+	snprintf(text, sizeof text, "%d", (int)getpid());
+	ready_tell(&m->config.ready_fd, "ok", text);
+}
+
 void machine_hello(struct machine *m)
 {
 	m->greeted = true;
@@ -100,21 +115,25 @@ void machine_hello(struct machine *m)
 	if (link_send(&m->control, VM_CONFIGURE, 0, m->configure, m->configure_length) < 0) machine_kill(m, 255, "no memory");
 	free(m->configure);
 	m->configure = NULL;
+	// A guest that was prepared has its root; whoever starts the container need not wait for the rest, START does.
+	if (m->keeper_fd >= 0 && m->phase == BOOTING) tell_created(m);
 }
 
 void machine_configured(struct machine *m)
 {
-	char text[REASON_MAX];
-	if (m->config.pid_file != NULL && pid_file_write(m->config.pid_file, getpid()) < 0) {
-		snprintf(text, sizeof text, "%s: %s", m->config.pid_file, strerror(errno));
-		machine_kill(m, 255, text);
-		return;
-	}
+	if (!m->told) tell_created(m);
+	if (m->phase != BOOTING) return;
 	enter(m, CREATED, 0);
-	m->status.state = "created";
-	machine_tell(m);
-	snprintf(text, sizeof text, "%d", (int)getpid());
-	ready_tell(&m->config.ready_fd, "ok", text);
+	machine_start_waiting(m);
+}
+
+void machine_start_waiting(struct machine *m)
+{
+	int client = m->starter;
+	if (client < 0 || m->phase != CREATED || m->tap_pending) return;
+	if (machine_spawn(m, client) == 0) return;
+	m->starter = -1;
+	client_refuse(m, client, 0, ENOMEM, OP_START, "no memory");
 }
 
 int machine_spawn(struct machine *m, int client)
@@ -229,7 +248,9 @@ void machine_tick(struct machine *m)
 		else if (m->late_bytes > LATE_BYTES_MAX) machine_power_off(m, 0);
 		break;
 	case POWERING_OFF:
-		if (now >= m->deadline) machine_kill(m, -1, NULL);
+		// Its end is its keeper's affair; the control group, which `delete` waits for, holds both.
+		if (m->released && m->keeper_fd >= 0) qemu_left(m);
+		else if (now >= m->deadline) machine_kill(m, -1, NULL);
 		break;
 	default:
 		break;

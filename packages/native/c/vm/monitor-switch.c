@@ -25,10 +25,12 @@ struct rule {
 static int take_start(struct machine *m, int index, const struct frame *frame)
 {
 	(void)frame;
-	if (m->phase == BOOTING) return EAGAIN;
-	if (m->phase == STARTING || m->phase == RUNNING) return EALREADY;
-	if (m->phase != CREATED) return ESRCH;
-	return machine_spawn(m, index) < 0 ? ENOMEM : 0;
+	if (m->phase == BOOTING && !m->told) return EAGAIN;
+	if (m->phase == STARTING || m->phase == RUNNING || m->starter >= 0) return EALREADY;
+	if (m->phase > CREATED) return ESRCH;
+	m->starter = index;
+	machine_start_waiting(m);
+	return 0;
 }
 
 static int take_state(struct machine *m, int index, const struct frame *frame)
@@ -89,9 +91,9 @@ static int take_signal(struct machine *m, int index, const struct frame *frame)
 	uint32_t signal = get_u32(frame->payload), flags = get_u32(frame->payload + 4);
 	bool all = (flags & VM_SIGNAL_ALL) != 0;
 	if (signal > 64) return EINVAL;
-	if (m->phase == BOOTING) return EAGAIN;
+	if (m->phase == BOOTING && !m->told) return EAGAIN;
 	if (m->phase > RUNNING) return ESRCH;
-	if (m->phase == CREATED && frame->id == 1) {
+	if (m->phase <= CREATED && frame->id == 1) {
 		// As runc's waiting init: it ends by what would end any process that has no handler.
 		if (signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT) machine_kill(m, 128 + (int)signal, NULL);
 		return 0;

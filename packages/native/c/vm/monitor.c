@@ -40,6 +40,8 @@
 //
 // The end: EXITED, then every other process is killed, output is drained (until its end, or 2 s without any; a consumer that takes nothing for 10 s
 // loses the rest; .5 s after STOP_NOW), POWEROFF, exit. A process that could not be started: ERROR to START, exit 127 (ENOENT), 126 (EACCES, ENOEXEC), 255.
+// A machine with a keeper is told as ready once its guest has greeted: START waits for CONFIGURED and the tap, and tells what failed.
+// After POWEROFF the guest's RELEASED is enough: QEMU is killed then.
 // QEMU's end without EXITED: 137 if by a signal or by us, else 255; a boot that failed: 255. Processes still running get EXITED 137.
 // Catchable signals are ignored (machine) or sent on to the process (process; containerd signals an exec by its pid). The terminal's hang-up
 // sends SIGHUP to the process and closes its input.

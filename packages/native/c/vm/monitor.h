@@ -23,8 +23,9 @@ enum monitor_op {
 enum keeper_word {
 	KEEPER_CLAIM = 1,   // monitor → keeper; 0
 	KEEPER_CLAIMED = 2, // keeper → monitor; QEMU's pid
-	KEEPER_REFUSED = 3, // keeper → monitor; errno
+	KEEPER_REFUSED = 3, // keeper → monitor; errno of what could not be done
 	KEEPER_ENDED = 4,   // keeper → monitor; QEMU's wait status
+	KEEPER_MOVED = 5,   // keeper → monitor, after CLAIMED where there is a tap; 0: it is in the container's network namespace
 };
 
 struct keeper_message {
@@ -89,6 +90,9 @@ struct machine {
 	pid_t qemu, sides[SIDES_MAX];
 	void (*qemu_ended)(struct machine *m, int wait_status);
 	int keeper_fd;     // -1: QEMU is our own child
+	bool tap_pending;  // the keeper has not moved it yet
+	bool released;     // the guest has written everything
+	bool told;         // the starter knows that the machine is there: a START may come
 	bool signalled;    // QEMU ended by a signal, or by ours
 	int64_t side_lost_at;
 	bool powered_off;  // a client asked for it
@@ -99,6 +103,7 @@ struct machine {
 void machine_hello(struct machine *m);
 void machine_configured(struct machine *m);
 int machine_spawn(struct machine *m, int client);
+void machine_start_waiting(struct machine *m); // a START that came before the machine could
 void machine_spawned(struct machine *m, uint32_t guest_pid);
 void machine_not_spawned(struct machine *m, uint32_t error, const char *text);
 void machine_exited(struct machine *m, uint32_t exit_code, bool oom);
@@ -152,6 +157,7 @@ void tap_remove(const struct config *config); // the redirect from the link; the
 
 // monitor-claim.c: a QEMU that a keeper has had ready, instead of one of our own.
 int keeper_claim(struct machine *m, int netns, char *why, size_t why_size);
+void qemu_left(struct machine *m);   // nothing more is wanted of it, and its keeper is ending it
 void keeper_read(struct machine *m); // its word of QEMU's end, or its own end
 
 // monitor.c, monitor-client.c and monitor-keeper.c: the roles. They return the exit status.
