@@ -65,6 +65,7 @@ _Noreturn void power_off_now(void)
   channel_flush();
   if (release_root() < 0) tell("pouch-init: %s", failure);
   sync();
+  tell("pouch-init: Power down"); // the host may end the machine before the kernel says so
   channel_send(VM_RELEASED, 0, NULL, 0);
   channel_flush();
   reboot(RB_POWER_OFF);
