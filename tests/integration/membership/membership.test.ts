@@ -131,6 +131,22 @@ describe('credentials of members', () => {
     await assert.rejects(join(first, { expiresAtMs: Date.now() - 60_000 }), (error) => error instanceof NatsError);
   });
 
+  test('a member whose key is revoked connects no more, the others do', async () => {
+    const [gone, stays] = [makeMemberKey(), makeMemberKey()];
+    const revoked = { [gone.publicKey]: Math.ceil(Date.now() / 1_000) + 1 };
+    const other = await startNats({ config: trustLines(await signTrust(keys, revoked)).join('\n') });
+    try {
+      const enter = async ({ seed, publicKey }: typeof gone): Promise<NatsConnection> => {
+        const jwt = await signMember(keys, { publicKey, role: first, expiresAtMs: null });
+        return await connect({ servers: other.url, authenticator: credsAuthenticator(Buffer.from(credentialsFile(jwt, seed))), inboxPrefix: inboxPrefix(first), reconnect: false });
+      };
+      await assert.rejects(enter(gone), (error) => error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation);
+      await (await enter(stays)).close();
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('every subject that a host may publish to names it, its cluster\'s log, or an api\'s end of a pipe', () => {
     for (const subject of permissionsOf(first).publish) assert.doesNotMatch(subject, /second|\$KV|SNAPSHOT|PURGE|NAMES|LIST|evt\.>/);
   });
