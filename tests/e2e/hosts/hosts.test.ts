@@ -88,9 +88,27 @@ describe('a cluster of three hosts', { skip }, () => {
     }
   });
 
+  test('a host and NATS server whose cable is pulled are lost and come back; what ran there has run on', async () => {
+    const [third, name] = [cluster.machines[2], names[2] ?? ''];
+    assert.ok(third !== undefined);
+    const started = await out(0, 'inspect', '--format', '{{.State.StartedAt}}', name);
+    await third.setCable(false);
+    try {
+      await cluster.hosts('lost', [third.hostId]);
+      assert.equal(await out(1, 'exec', names[0] ?? '', 'echo', 'here'), 'here\n');
+    } finally {
+      await third.setCable(true);
+    }
+    await cluster.hosts('up', ids);
+    await until(async () => (await docker(1, 'exec', name, 'echo', 'here')).stdout === 'here\n');
+    assert.equal(await out(1, 'inspect', '--format', '{{.State.StartedAt}}', name), started);
+  });
+
   test('a container made at one api is stopped and removed at the other', async () => {
     for (const [at, name] of names.entries()) {
       await out((at + 1) % 2, 'kill', name);
+      // The other api may hear of the end a moment later.
+      await out(at % 2, 'wait', name);
       await out(at % 2, 'rm', name);
     }
     for (const api of [0, 1]) assert.equal(await out(api, 'ps', '-aq'), '');
