@@ -26,12 +26,16 @@ export interface RunvConfig {
   /** What the guests of all that wait could take together. */
   readonly poolMemoryBytes: number;
   readonly bootTimeoutMs: number;
+  /** From an orderly power-off to the end of QEMU, before that is killed. */
+  readonly powerOffTimeoutMs: number;
+  /** Consoles of machines that did not come up are kept there, as ID.log; empty: nowhere. */
+  readonly consoleDir: string;
 }
 
 const defaults: RunvConfig = {
   qemu: '/usr/bin/qemu-system-x86_64', kernelDir: '/var/lib/runv/kernels', layerDir: '/var/lib/runv/layers', templateDir: '/var/lib/runv/templates',
   defaultKernel: 'debian-6.1-cloud', uid: 64055, gid: 64055, memoryBytes: 256 << 20, vcpus: 1, profile: 'auto', acceleration: 'auto', templates: true,
-  pool: 2, poolIdleMs: 600_000, poolMemoryBytes: 1 << 30, bootTimeoutMs: 60_000,
+  pool: 2, poolIdleMs: 600_000, poolMemoryBytes: 1 << 30, bootTimeoutMs: 60_000, powerOffTimeoutMs: 3_000, consoleDir: '',
 };
 
 const choices: Readonly<Record<string, readonly string[]>> = { profile: ['auto', 'modern', 'classic', 'bare'], acceleration: ['auto', 'kvm', 'tcg'] };

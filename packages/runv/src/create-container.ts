@@ -6,6 +6,7 @@ import { readConfig, type RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
 import { refuseGuestHooks, runHooks } from './hooks.ts';
 import type { Monitor } from './launch.ts';
+import { consoleLines, fatalLine, keepConsole, readConsole } from './machine/console.ts';
 import { planMachine } from './machine-plan.ts';
 import { newNetwork, readNetwork } from './network.ts';
 import { placesOf } from './places.ts';
@@ -74,6 +75,7 @@ export async function createContainer(request: CreateRequest): Promise<Monitor> 
   try {
     return await build(request, spec, config, cleanUp);
   } catch (error) {
+    const console = await readConsole(placesOf(root, id).consolePath);
     for (const step of cleanUp.reverse()) {
       try {
         await step();
@@ -81,6 +83,15 @@ export async function createContainer(request: CreateRequest): Promise<Monitor> 
         // The first failure is what is told; `delete --force` finds what is left.
       }
     }
-    throw error;
+    if (console === undefined) throw error;
+    if (config.consoleDir !== '') await keepConsole(console, config.consoleDir, id);
+    throw withReason(error, console.toString('latin1'));
   }
+}
+
+/** A failure of the machine, with the line of the console that tells why, where it is not told yet. */
+function withReason(error: unknown, console: string): unknown {
+  const line = fatalLine(consoleLines(console));
+  if (!(error instanceof Failure) || error.code !== 'machine' || line === undefined || error.message.includes(line)) return error;
+  return new Failure('machine', `${error.message}; the guest's kernel said: ${line}`, { cause: error, retryable: error.retryable });
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { removeCgroups } from './cgroups.ts';
 import { Failure, hasCode } from './failure.ts';
-import { runHooks } from './hooks.ts';
+import { runLateHooks } from './hooks.ts';
 import { MonitorClient } from './monitor-client.ts';
 import { placesOf } from './places.ts';
 import { op } from './protocol/ops.ts';
@@ -74,5 +74,5 @@ export async function deleteContainer(root: string, id: string, force: boolean):
   await removeCgroups(state.cgroups);
   await rm(places.socketDir, { recursive: true, force: true });
   await rm(places.stateDir, { recursive: true, force: true });
-  await runHooks('poststop', state.hooks, { ociVersion: state.ociVersion, id, status: 'stopped', pid: 0, bundle: state.bundle, annotations: state.annotations });
+  await runLateHooks('poststop', state.hooks, { ociVersion: state.ociVersion, id, status: 'stopped', pid: 0, bundle: state.bundle, annotations: state.annotations });
 }

@@ -1,7 +1,7 @@
 // OCI hooks (config.md, POSIX-platform Hooks): programs of the host that are told the container's state on their standard input.
 // It runs those of the runtime's own namespaces and refuses the others by name.
 import { spawn } from 'node:child_process';
-import { Failure } from './failure.ts';
+import { Failure, messageOf } from './failure.ts';
 
 export interface Hook { readonly path: string; readonly args?: readonly string[]; readonly env?: readonly string[]; readonly timeout?: number }
 
@@ -36,6 +36,20 @@ async function runHook(kind: string, hook: Hook, state: string): Promise<void> {
   });
   clearTimeout(timer);
   if (end !== undefined) throw new Failure('hook', `error running ${kind} hook ${hook.path}: ${end}${words === '' ? '' : `: ${words.trim()}`}`);
+}
+
+/**
+ * Those after the start and after the deletion (runtime-spec 1.0.2, lifecycle): all of them run, and one that fails is a warning, for what it comes
+ * after has happened.
+ */
+export async function runLateHooks(kind: 'poststart' | 'poststop', hooks: HookSet, state: Readonly<Record<string, unknown>>): Promise<void> {
+  for (const hook of hooks[kind] ?? []) {
+    try {
+      await runHook(kind, hook, JSON.stringify(state));
+    } catch (error) {
+      process.stderr.write(`warning: ${messageOf(error)}\n`);
+    }
+  }
 }
 
 /** Runs them one after the other; the first that fails ends it. */

@@ -1,6 +1,6 @@
 // Starts the container's own process, and runs the hooks that come after. The words for a program that is not there are those that callers look for.
 import { Failure } from './failure.ts';
-import { runHooks } from './hooks.ts';
+import { runLateHooks } from './hooks.ts';
 import { MonitorClient, Refused } from './monitor-client.ts';
 import { placesOf } from './places.ts';
 import { op } from './protocol/ops.ts';
@@ -31,5 +31,5 @@ export async function startContainer(root: string, id: string): Promise<void> {
   } finally {
     client.close();
   }
-  await runHooks('poststart', state.hooks, { ociVersion: state.ociVersion, id, status: 'running', pid: state.pid, bundle: state.bundle, annotations: state.annotations });
+  await runLateHooks('poststart', state.hooks, { ociVersion: state.ociVersion, id, status: 'running', pid: state.pid, bundle: state.bundle, annotations: state.annotations });
 }

@@ -62,7 +62,7 @@ function commonLines({ request, plan, config, cgroups, terminal, netns }: Machin
     ...(plan.machine.nic === undefined || plan.network === undefined ? [] : [['tap', tapName], ['link', plan.network.link]] as const),
     ...cgroups.map((directory): Line => ['cgroup', join(directory, 'cgroup.procs')]),
     ['uid', config.uid], ['gid', config.gid],
-    ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs],
+    ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs], ['poweroff-timeout-ms', config.powerOffTimeoutMs],
   ];
 }
 

@@ -7,9 +7,11 @@ import { access, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/prom
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { guestInitPath } from '@pouch/native';
 import { cgroupPath, possibleCgroups } from '../../../packages/runv/src/cgroups.ts';
 import { template } from '../../../packages/runv/src/verbs/spec.ts';
-import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
+import { addKernel } from '../../../packages/runv/src/machine/kernel-store.ts';
+import { GuestKit, guestMissing, kernelSource } from '../../fixtures/guest-boot.ts';
 import { until } from '../../fixtures/native.ts';
 
 const runv = resolve(import.meta.dirname, '../../../packages/runv/bin/runv');
@@ -28,7 +30,7 @@ describe('runv by hand', { skip }, () => {
     root = join(kit.directory, 'run');
     for (const directory of [kit.directory, join(kit.directory, 'kernels')]) await chmod(directory, 0o755);
     await mkdir(root);
-    await writeFile(join(root, 'runv.json'), JSON.stringify({ kernelDir: join(kit.directory, 'kernels'), layerDir: join(kit.directory, 'layers'), templateDir: join(kit.directory, 'templates', 'all'), defaultKernel: kit.kernel.name, acceleration: 'tcg', templates: false, memoryBytes: 192 << 20 }));
+    await writeFile(join(root, 'runv.json'), JSON.stringify({ kernelDir: join(kit.directory, 'kernels'), layerDir: join(kit.directory, 'layers'), templateDir: join(kit.directory, 'templates', 'all'), defaultKernel: kit.kernel.name, acceleration: 'tcg', consoleDir: join(kit.directory, 'consoles'), templates: false, memoryBytes: 192 << 20 }));
   });
   after(async () => { await kit?.remove(); });
 
@@ -102,9 +104,24 @@ describe('runv by hand', { skip }, () => {
     assert.equal(await status('two'), 'running');
     assert.equal((await verb(['update', '--resources', '-', 'two'], '{"cpu":{"shares":512}}')).code, 0);
     assert.match((await verb(['update', '--memory', String(2 ** 40), 'two'])).err, /cannot get more than/);
+    assert.match((await verb(['update', '--resources', '-', 'two'], '{"hugepageLimits":[{"pageSize":"2MB","limit":4096}]}')).err, /hugepageLimits: a running virtual machine cannot change this/);
     assert.equal((await verb(['kill', 'two', 'KILL'])).code, 0);
     await until('its end', async () => ((await status('two')) === 'stopped' ? true : undefined));
     assert.deepEqual((await eventsEnd)[0], 0, 'events end with the container');
+  });
+
+  test('hooks after the start and the deletion: all run, and one that fails is a warning; those of the guest are refused', async (t) => {
+    const told = join(kit.directory, 'hooks');
+    const hook = (script: string): Record<string, unknown> => ({ path: '/bin/sh', args: ['sh', '-c', script] });
+    const late = (kind: string): Record<string, unknown>[] => [hook('echo no >&2; exit 3'), hook(`(echo ${kind}; cat; echo) >> ${told}`)];
+    await create(t, 'seven', await bundle(['sleep', '1000'], { hooks: { poststart: late('poststart'), poststop: late('poststop') } }));
+    const start = await verb(['start', 'seven']);
+    assert.deepEqual([start.code, start.out], [0, '']);
+    assert.match(start.err, /warning: error running poststart hook .*exit status 3: no/);
+    assert.equal((await verb(['delete', '--force', 'seven'])).code, 0);
+    const lines = (await readFile(told, 'utf8')).trim().split('\n');
+    assert.deepEqual([lines[0], (JSON.parse(lines[1] ?? '') as { status: string }).status, lines[2], (JSON.parse(lines[3] ?? '') as { status: string }).status], ['poststart', 'running', 'poststop', 'stopped']);
+    for (const kind of ['createContainer', 'startContainer']) assert.match((await verb(['create', '--bundle', await bundle(['true'], { hooks: { [kind]: [hook('true')] } }), 'eight'])).err, new RegExp(`hooks.${kind} run within the container`));
   });
 
   test('run: exit status, volumes, files', async () => {
@@ -166,6 +183,17 @@ describe('runv by hand', { skip }, () => {
     assert.equal((await verb(['resume', 'still'])).code, 0);
     await until('its end', async () => ((await status('still')) === 'stopped' ? true : undefined));
     assert.equal((JSON.parse(await readFile(join(root, 'still', 'status.json'), 'utf8')) as { exitCode: number }).exitCode, 7);
+  });
+
+  test('a kernel that panics: its line is in the error, its console is kept, nothing else is left', async () => {
+    const broken = await addKernel({ directory: join(kit.directory, 'kernels'), initPath: guestInitPath }, { ...kernelSource(), name: 'broken' });
+    await writeFile(broken.initrdPath, 'no initramfs');
+    const done = await verb(['create', '--bundle', await bundle(['true'], { annotations: { 'io.pouch.kernel': 'broken' } }), 'six']);
+    assert.equal(done.code, 1);
+    assert.match(done.err, /Kernel panic - not syncing/);
+    const console = await readFile(join(kit.directory, 'consoles', 'six.log'), 'latin1');
+    assert.match(console, /Kernel panic[^]*Call Trace/);
+    await assert.rejects(access(join(root, 'six')));
   });
 
   test('podman runs it', { skip: hasPodman ? false : 'podman is not installed' }, async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { awaitHello, lackingOf } from './hello.ts';
 import { launchQemu, type OwnQemu, type User } from './launch.ts';
+import { consoleLines, tellingLine } from './console.ts';
 import { qemuCommand } from './qemu-command.ts';
 import type { Acceleration, Kernel, Profile, ProfileVerdict } from './types.ts';
 
@@ -25,8 +26,7 @@ export interface Probe {
 
 /** The last words of the console, else of QEMU: why a boot failed. */
 async function reasonOf(consolePath: string, words: string, timedOut: boolean): Promise<string> {
-  const lines = `${words}\n${await readFile(consolePath, 'latin1').catch(() => '')}`.replaceAll(/\x1b[^a-zA-Z]*[a-zA-Z]/g, '').split(/[\r\n]+/).map((line) => line.replaceAll(/[^\x20-\x7e]/g, '').trim()).filter((line) => line !== '');
-  const panic = lines.find((line) => /panic|not syncing|kernel too old/i.test(line)) ?? lines.at(-1);
+  const panic = tellingLine(consoleLines(`${words}\n${await readFile(consolePath, 'latin1').catch(() => '')}`));
   return `${timedOut ? 'no answer in time' : 'it ended'}${panic === undefined ? ', without a word' : `: ${panic}`}`.slice(0, maxReasonLength);
 }
 

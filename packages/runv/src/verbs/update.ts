@@ -10,6 +10,7 @@ import { op, updateTag } from '../protocol/ops.ts';
 import { record, u64 } from '../protocol/records.ts';
 import type { ResourcesSpec } from '../spec.ts';
 import { readState, statusOf, writeState } from '../state.ts';
+import { refuseUpdate } from '../update-limits.ts';
 
 const numbers = { 'cpu-quota': 'quota', 'cpu-period': 'period', 'cpu-share': 'shares' } as const;
 
@@ -35,7 +36,9 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
   const id = idOf(parsed, 'update');
   const state = readState(root, id);
   if (statusOf(root, state) === 'stopped') throw new Failure('wrong-state', 'container not running');
-  const { memory, pids, ...resources } = await wanted(parsed);
+  const given = await wanted(parsed);
+  refuseUpdate(given);
+  const { memory, pids, ...resources } = given;
   const limit = memory?.limit ?? 0;
   if (limit > state.memoryBytes) throw new Failure('unsupported', `memory ${limit}: a running virtual machine cannot get more than the ${state.memoryBytes} bytes that it was made with`);
   const processes = pids?.limit ?? 0; // 0: not said; below: none

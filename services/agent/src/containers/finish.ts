@@ -1,10 +1,13 @@
 // The end of a run: told first, taken away then. Also the ends that nobody saw.
-import { isMachine, type Container } from '@pouch/domain';
+import { isMachine, kernelOf, type Container } from '@pouch/domain';
+import { refusedKernel } from '../machines/old-kernel.ts';
 import { readEnd, runFiles } from '../machines/run-files.ts';
 import type { Rooms } from '../rooms.ts';
 import { hasOomKill } from './oom.ts';
 import { clearRun } from './start.ts';
 
+/** A program that was not found, and everything that a signal ended, has a code from here on. */
+const firstUnusualCode = 127;
 const sigkillCode = 137;
 
 /** The task has stopped: reports the exit, durably, and removes the task while the report is on its way. */
@@ -21,10 +24,20 @@ export async function finish(rooms: Rooms, container: Container): Promise<void> 
     rooms.tasks.update(id, { oomKilled });
     void rooms.report(id, { type: 'ReportOomKilled' });
   }
-  const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error: end?.error ?? null };
+  const error = end?.error ?? (isMachine(container.spec) && code >= firstUnusualCode && code !== sigkillCode ? await kernelRefused(rooms, container, run.startId) : null);
+  const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error };
   void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
   rooms.logger.info({ containerId: id, startId: run.startId, exitCode: code, oomKilled }, 'container exited');
   await clearRun(rooms, container);
+}
+
+async function kernelRefused({ layout, machines, logger }: Rooms, { id, spec }: Container, startId: string): Promise<string | null> {
+  try {
+    return await refusedKernel(layout.log(id), startId, `the guest kernel ${machines?.kernelName(kernelOf(spec)) ?? kernelOf(spec) ?? ''}`.trim());
+  } catch (error) {
+    logger.warn({ containerId: id, err: error }, 'the end of a machine’s output could not be read'); // the code is told all the same
+    return null;
+  }
 }
 
 /** The task vanished without an exit: the host was restarted, or somebody removed it. */

@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isContainerdError } from '@pouch/containerd';
 import type { Container, NetworkAttachment } from '@pouch/domain';
+import { runFiles } from '../machines/run-files.ts';
 import { noNetwork, type Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing, startFailure } from './failures.ts';
 import { layersOf } from './layered-files.ts';
@@ -108,6 +109,7 @@ async function startFailed(rooms: Rooms, { id }: Container, { startId }: StartOf
   rooms.logger.warn({ containerId: id, startId, exitCode, err: error }, 'container could not be started');
   await Promise.all([removeTask(rooms, id), rooms.network.detach(id)]);
   await rooms.secrets.clear(id);
+  await rooms.machines?.takeConsole(id, runFiles(rooms.layout.machines, rooms.layout.container(id), id).kept).catch((cause: unknown) => rooms.logger.warn({ containerId: id, err: cause }, 'the console of a machine could not be kept'));
   await rooms.layout.removeIo(id);
   void rooms.report(id, { type: 'ReportStartFailed', startId, exitCode, code, message });
 }

@@ -1,7 +1,7 @@
 // The virtual machines' room: runv's settings, what this host can tell of its kernels and acceleration, and kernels fetched when they are needed.
 // It reaches runv only by executing it, and starts no container.
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { kernelSubject, type Message } from '@pouch/contracts';
@@ -63,7 +63,7 @@ export class Machines {
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o711 });
     await mkdir(this.#deps.root, { recursive: true, mode: 0o711 });
-    await rm(this.#incoming(), { recursive: true, force: true });
+    for (const left of [this.#incoming(), this.#consoles()]) await rm(left, { recursive: true, force: true });
     this.#fetched = await readFetched(join(this.#directory, 'fetched.json'));
     await this.#writeConfig();
     await this.#refresh();
@@ -146,6 +146,25 @@ export class Machines {
   /** Removes what was fetched of kernels that the catalogue has no more, e.g. since this agent was away. */
   async forgetRemoved(): Promise<void> {
     for (const name of Object.keys(this.#fetched)) await this.forget(name);
+  }
+
+  /** `name` null: the default. With its release where that is known. */
+  kernelName(name: string | null): string {
+    const { defaultKernel } = this.#deps.config.machines;
+    const release = this.#stored(name ?? defaultKernel)?.release ?? null;
+    return `${name ?? defaultKernel}${release === null ? '' : ` (${release})`}`;
+  }
+
+  /** Takes over what runv kept of the console of a machine that did not come up: `kept` is then that. Nothing there is no error. */
+  async takeConsole(containerId: string, kept: string): Promise<void> {
+    const console = join(this.#consoles(), `${containerId}.log`);
+    try {
+      await copyFile(console, kept);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    } finally {
+      await rm(console, { force: true });
+    }
   }
 
   async processes(containerId: string): Promise<readonly GuestProcess[]> {
@@ -250,12 +269,17 @@ export class Machines {
   /** Where runv looks for it: in its --root. Templates are of kernels, and like them to be reached by QEMU's user. */
   async #writeConfig(): Promise<void> {
     const { qemu, kernelDir, defaultKernel, pool } = this.#deps.config.machines;
-    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, templateDir: join(dirname(kernelDir), 'templates'), layerDir: join(this.#directory, 'layers'), defaultKernel, pool };
+    const settings = { ...(qemu === null ? {} : { qemu }), kernelDir, templateDir: join(dirname(kernelDir), 'templates'), layerDir: join(this.#directory, 'layers'), consoleDir: this.#consoles(), defaultKernel, pool };
     await writeByRename(join(this.#deps.root, 'runv.json'), JSON.stringify(settings));
   }
 
   async #keepFetched(): Promise<void> {
     await writeByRename(join(this.#directory, 'fetched.json'), JSON.stringify(this.#fetched));
+  }
+
+  /** Of machines that did not come up. */
+  #consoles(): string {
+    return join(this.#directory, 'consoles');
   }
 
   #incoming(): string {
