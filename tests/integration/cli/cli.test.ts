@@ -155,7 +155,7 @@ test('pouch alone shows help, an unknown command suggests the nearest', async (t
   const alone = await pouch(api, []);
   assert.equal(alone.code, 0);
   assert.match(alone.stdout, /Usage: pouch/);
-  assert.deepEqual(await pouch(api, ['stat']), { code: 1, stdout: '', stderr: "pouch: unknown command 'stat' (Did you mean start?)\n" });
+  assert.deepEqual(await pouch(api, ['stat']), { code: 1, stdout: '', stderr: "pouch: unknown command 'stat' (Did you mean one of start, stats?)\n" });
   assert.match((await pouch(api, ['--version'])).stdout, /^pouch \d+\.\d+\.\d+\n$/);
 });
 
