@@ -1,6 +1,6 @@
 // What the projector takes: a message as it stands in the log, still undecoded, and what can be made of it. Never throws on what it reads.
 import { parseSubject, toMessage, type Message } from '@pouch/contracts';
-import { evolvers, type AggregateKind, type Container, type Image } from '@pouch/domain';
+import { evolvers, type AggregateKind, type Container, type Host, type Image } from '@pouch/domain';
 import { dockerItem } from './docker-item.ts';
 
 /** One message of the log. */
@@ -93,10 +93,25 @@ function snapshotFault(origin: Origin, message: Message): string | null {
   if (missing !== undefined) return `its snapshot has no ${missing}`;
   const id = message.kind === 'image' ? snapshot['key'] : snapshot['id'];
   if (id !== origin.id) return 'its snapshot is of another aggregate than its subject';
+  const shapeless = (objectMembers[message.kind] ?? []).find((path) => {
+    const member = path.split('.').reduce<unknown>((value, name) => (value as Record<string, unknown> | null | undefined)?.[name], snapshot);
+    return typeof member !== 'object' || member === null;
+  });
+  if (shapeless !== undefined) return `its snapshot has no ${shapeless}`;
+  if (message.kind === 'host' && !Array.isArray((snapshot as unknown as Host).facts.runtimes)) return 'its snapshot has no list of runtimes';
   if (message.kind === 'image' && typeof (snapshot as unknown as Image).record?.id !== 'string') return 'its snapshot has no image id';
   if (message.kind !== 'host' && origin.hostId !== null && snapshot['hostId'] !== origin.hostId) return 'its snapshot is of another host than its subject';
   return null;
 }
+
+/** What every reader of the present takes for granted: a message without it would fail each list that it stands in. */
+const objectMembers: { readonly [K in AggregateKind]?: readonly string[] } = {
+  host: ['facts', 'facts.platform', 'facts.capacity', 'facts.labels', 'facts.versions', 'facts.warnings'],
+  image: ['record', 'record.config'],
+  kernel: ['record', 'record.archive', 'probes'],
+  policy: ['rules', 'rules.who', 'rules.bindPrefixes', 'rules.allowedCapabilities'],
+  secret: ['labels', 'sealed'],
+};
 
 const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   container: ['id', 'hostId', 'name', 'status'],
@@ -105,7 +120,7 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   image: ['key', 'hostId', 'name', 'state'],
   exec: ['id', 'hostId', 'containerId', 'status'],
   kernel: ['id', 'name', 'state'],
-  token: ['id', 'name', 'state'],
+  token: ['id', 'name', 'state', 'role', 'hash'],
   policy: ['id', 'name', 'state'],
   refusal: ['id', 'name', 'state'],
   secret: ['id', 'name', 'state'],
