@@ -1,8 +1,8 @@
 // The scheduler put together: it follows the log all the time, and acts on what it sees while it holds the lease.
 import { beatSubject, claimsBucket, everyBeat, everySubject, inboxPrefix, isDelivery, leasesBucket, schedulerLease, schedulerStatusSubject, streamName, toMessage, type Beat, type NameClaim, type Recorded, type SchedulerStatus } from '@pouch/contracts';
 import type { HostId } from '@pouch/domain';
-import { connectNats, openClaims, openEventLog, openLease, type PouchLog, type Term } from '@pouch/eventlog';
-import { systemClock, type Logger } from '@pouch/process';
+import { connectNats, openClaims, openEventLog, openLease, type Claims, type Lease, type LeaseOptions, type PouchLog, type Term } from '@pouch/eventlog';
+import { systemClock, type Clock, type Logger } from '@pouch/process';
 import type { SchedulerConfig } from './config.ts';
 import { Janitor } from './janitor.ts';
 import { Liveness } from './liveness.ts';
@@ -26,13 +26,31 @@ export interface SchedulerOptions {
   readonly onFailed: (error: Error) => void;
 }
 
-/** Starts at once and waits for NATS in the background. */
-export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
-  const clock = systemClock;
-  const link = connectNats({ servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'scheduler' }), replicas: config.natsReplicas, name: 'scheduler', logger, clock });
-  const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
+/** What the deciding part of a scheduler stands on. Closed by whoever opened it. */
+export interface CoreDeps {
+  readonly config: Pick<SchedulerConfig, 'name' | 'retention' | 'strategy'>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly log: PouchLog;
+  readonly claims: Claims<NameClaim>;
+  /** Begins to try for the leadership. */
+  readonly lease: (told: Pick<LeaseOptions, 'onAcquired' | 'onLost'>) => Pick<Lease, 'stop'>;
+  /** Whether heartbeats can be heard at all. */
+  readonly connected: () => boolean;
+  readonly onFailed: (error: Error) => void;
+}
+
+export interface Core {
+  readonly leads: boolean;
+  hear(beat: Beat): void;
+  /** Null: another one leads. */
+  status(): SchedulerStatus | null;
+  stop(): Promise<void>;
+}
+
+/** The deciding part put together; it opens no connection. Begins at once. */
+export function startCore({ config, logger, clock, log, claims, lease: openLeadership, connected, onFailed }: CoreDeps): Core {
   const view = new View();
-  const claims = openClaims<NameClaim>({ link, logger, bucket: claimsBucket });
   const patience = new Patience(clock);
   const { strategy } = config;
   const placer = new Placer({ view, strategy, patience, log, clock, logger });
@@ -41,7 +59,7 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     placer.work(during);
     replacer.work(during);
   };
-  const liveness = new Liveness({ hosts: () => view.hosts(), connected: () => link.connected, log, clock, logger });
+  const liveness = new Liveness({ hosts: () => view.hosts(), connected, log, clock, logger });
   const janitor = new Janitor({ view, claims, log, retention: config.retention, clock, logger });
   let term: (Term & { readonly sinceMs: number }) | null = null;
   let ticks = 0;
@@ -61,8 +79,7 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
     onFailed,
   });
 
-  const lease = openLease({
-    link, logger, bucket: leasesBucket, name: schedulerLease, holder: config.name,
+  const lease = openLeadership({
     onAcquired: (acquired) => {
       term = { ...acquired, sinceMs: clock.now() };
       ticks = 0;
@@ -80,26 +97,49 @@ export function startScheduler({ config, logger, onFailed }: SchedulerOptions): 
   };
   const ticker = setInterval(() => void tick().catch((error: unknown) => logger.warn({ err: error }, 'a round of the scheduler failed; the next one is due')), tickMs);
 
+  return {
+    get leads() {
+      return term !== null;
+    },
+    hear: (beat) => liveness.hear(beat),
+    status: () => (term === null ? null : { leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status().map((host) => ({ ...host, reserved: view.reserved(host.hostId as HostId) })), waiting: patience.told() }),
+    async stop() {
+      clearInterval(ticker);
+      await lease.stop();
+      await subscription.stop();
+    },
+  };
+}
+
+/** Starts at once and waits for NATS in the background. */
+export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
+  const clock = systemClock;
+  const link = connectNats({ servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'scheduler' }), replicas: config.natsReplicas, name: 'scheduler', logger, clock });
+  const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
+  const core = startCore({
+    config, logger, clock, log, onFailed,
+    claims: openClaims<NameClaim>({ link, logger, bucket: claimsBucket }),
+    lease: (told) => openLease({ link, logger, bucket: leasesBucket, name: schedulerLease, holder: config.name, ...told }),
+    connected: () => link.connected,
+  });
   void link.connection().then((connection) => {
     connection.subscribe(everyBeat, { callback: (error, message) => {
       const beat = error === null ? toBeat(message.data) : null;
       // A host may beat for itself only: its permissions cover the subject, not what stands in the message.
-      if (beat !== null && message.subject === beatSubject(beat.hostId) && !isDelivery(message.reply)) liveness.hear(beat);
+      if (beat !== null && message.subject === beatSubject(beat.hostId) && !isDelivery(message.reply)) core.hear(beat);
     } });
     connection.subscribe(schedulerStatusSubject, { callback: (error, message) => {
-      if (error !== null || term === null) return;
-      message.respond(JSON.stringify({ leader: config.name, epoch: term.epoch, sinceMs: term.sinceMs, hosts: liveness.status().map((host) => ({ ...host, reserved: view.reserved(host.hostId as HostId) })), waiting: patience.told() } satisfies SchedulerStatus));
+      const status = error === null ? core.status() : null;
+      if (status !== null) message.respond(JSON.stringify(status));
     } });
   }, (error: unknown) => logger.debug({ err: error }, 'closed before NATS was reached'));
 
   return {
     get leads() {
-      return term !== null;
+      return core.leads;
     },
     async stop() {
-      clearInterval(ticker);
-      await lease.stop();
-      await subscription.stop();
+      await core.stop();
       await log.close();
       await link.close();
     },

@@ -52,13 +52,14 @@ export class Store {
   readonly #db: Database.Database;
   readonly #statements;
 
-  constructor(path: string) {
-    const db = new Database(path);
+  /** `file`: its path, or a database that is open already and that `close` closes. */
+  constructor(file: string | Database.Database) {
+    const db = typeof file === 'string' ? new Database(file) : file;
     db.pragma('locking_mode = EXCLUSIVE'); // two agents on one directory would do everything twice
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = NORMAL');
     const version = db.pragma('user_version', { simple: true }) as number;
-    if (version > schemaVersion) throw new Error(`${path} was written by a newer agent (schema ${version}, this one knows ${schemaVersion})`);
+    if (version > schemaVersion) throw new Error(`${db.name} was written by a newer agent (schema ${version}, this one knows ${schemaVersion})`);
     db.exec(schema);
     db.pragma(`user_version = ${schemaVersion}`);
     this.#db = db;
