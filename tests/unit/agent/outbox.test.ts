@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { containerSubject } from '@pouch/contracts';
-import type { Container, ContainerCommand } from '@pouch/domain';
+import { containerId, type Container, type ContainerCommand } from '@pouch/domain';
 import { OperatingError } from '@pouch/process';
 import { Book } from '../../../services/agent/src/reports/book.ts';
 import { maxQueued, Outbox, type Batch } from '../../../services/agent/src/reports/outbox.ts';
@@ -92,6 +92,23 @@ test('a retry has the same id and the same reports', async (t) => {
   await Promise.all([first, second]);
   assert.equal(tried[0]?.id, tried[1]?.id);
   assert.deepEqual(tried.map(({ reports }) => reports.length), [1, 1, 1]);
+});
+
+test('a report that comes to wait while the log is tried again is told as well', async (t) => {
+  const other = containerSubject(aHostId, containerId('b2'.repeat(32)));
+  const held = Promise.withResolvers<void>();
+  let tries = 0;
+  const { outbox } = fixture(t, async () => {
+    if (++tries === 1) throw new OperatingError('log-unavailable', 'away', { retryable: true });
+    if (tries === 2) await held.promise;
+    return tries;
+  });
+  const first = outbox.add({ kind: 'container', subject, command: oom });
+  assert.equal(await outbox.seqUnlessAway(first), 0);
+  outbox.retryNow();
+  const second = outbox.add({ kind: 'container', subject: other, command: oom });
+  held.resolve();
+  assert.deepEqual(await Promise.all([first, second]), [2, 3]);
 });
 
 test('what was not acknowledged is there after a crash', async (t) => {

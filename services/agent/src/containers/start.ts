@@ -58,6 +58,12 @@ async function startAnew(rooms: Rooms, container: Container, which: StartOf): Pr
   // Tried before: by an agent that died, or by a call that was given up.
   const first = rooms.attempts.note(id, `${which.startId}:start`, rooms.now());
   if (!first && (await clearStaleStart(rooms, id))) return; // it is adopted
+  const noted = rooms.store.run(id);
+  if (!first && noted?.startId === which.startId) {
+    // Its run was noted, so it may have run, and its task is gone since (the host was booted anew): told as a run whose end nobody saw, never done twice.
+    void rooms.report(id, { type: 'ReportStarted', byPolicy: which.byPolicy, run: { startId: which.startId, startedAtMs: noted.startedAtMs, pid: 0, network: noted.network } });
+    return;
+  }
   if (spec.network.mode === 'bridge') await rooms.network.prepare(container);
   // The namespace is there: its network and the task are made side by side, and only the start waits for both.
   const [connected, made] = await Promise.allSettled([connect(rooms, container), makeTask(rooms, container, which.startId)]);

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Rooms } from '../rooms.ts';
 import { isPassing } from '../containers/failures.ts';
+import { removeTraces } from '../containers/remove.ts';
 import { execute } from './executors.ts';
 import { plan } from './plan.ts';
 import { Workers } from './workers.ts';
@@ -21,6 +22,8 @@ export class Reconciler {
   readonly #workers: Workers;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
+  /** Removed by this agent, so that nothing is left of them; until they are forgotten. */
+  readonly #cleared = new Set<string>();
   #stopped = false;
   #logRead = false;
 
@@ -67,11 +70,16 @@ export class Reconciler {
       if (step === null) {
         if (container.requests.length === 0) attempts.drop(id);
         if (wakeAtMs !== null) this.#wakeIn(id, wakeAtMs - now());
-        this.#forget(id);
+        try {
+          await this.#forget(id);
+        } catch (error) {
+          this.#failed(id, 'forget', error);
+        }
         return;
       }
       try {
         await execute(this.#rooms, container, step);
+        if (step.type === 'remove') this.#cleared.add(id);
         this.#failures.delete(id);
         // Others may have waited for it to be gone.
         if (container.replaced !== undefined && step.type === 'remove' && !book.clearing) this.wakeAll();
@@ -83,11 +91,16 @@ export class Reconciler {
     this.wake(id);
   }
 
-  /** A removed container whose removal the log knows is nobody's concern any more. */
-  #forget(id: string): void {
+  /**
+   * A removed container whose removal the log knows is nobody's concern any more. Where others removed it (its host was thought lost, or was given up),
+   * it may have been made here meanwhile.
+   */
+  async #forget(id: string): Promise<void> {
     const { book, tasks, outbox } = this.#rooms;
-    if (book.head(id)?.snapshot.status !== 'removed' || tasks.get(id) !== null || outbox.waiting(book.subject(id)).length > 0) return;
+    if (book.head(id)?.snapshot.status !== 'removed' || !tasks.knows(id) || tasks.get(id) !== null || outbox.waiting(book.subject(id)).length > 0) return;
+    if (!this.#cleared.has(id)) await removeTraces(this.#rooms, id);
     book.forget(id);
+    this.#cleared.delete(id);
     this.#failures.delete(id);
     this.#clearTimer(id);
   }

@@ -201,20 +201,20 @@ export class Outbox {
     this.#retryMs = Math.min(this.#retryMs * 2, retryMaxMs);
   }
 
-  /** One aggregate first, as a probe; the others once it went through. */
+  /** One aggregate first, as a probe; the others once it went through, with those that came to wait meanwhile. */
   async #retryAll(): Promise<void> {
-    const queues = [...this.#queues.values()].filter(({ entries }) => entries.length > 0);
-    const [probe, ...others] = queues;
+    const waiting = (): Queue[] => [...this.#queues.values()].filter(({ entries, draining }) => entries.length > 0 && draining === null);
+    const probe = [...this.#queues.values()].find(({ entries }) => entries.length > 0);
     if (probe === undefined) {
       this.#back();
       return;
     }
     this.#drain(probe);
     await probe.draining;
-    while (others.length > 0 && !this.#away && !this.#closed) {
-      const some = others.splice(0, parallelRetries);
-      for (const queue of some) this.#drain(queue);
-      await Promise.all(some.map(({ draining }) => draining ?? Promise.resolve()));
+    for (let some = waiting(); some.length > 0 && !this.#away && !this.#closed; some = waiting()) {
+      const now = some.slice(0, parallelRetries);
+      for (const queue of now) this.#drain(queue);
+      await Promise.all(now.map(({ draining }) => draining ?? Promise.resolve()));
     }
     // Reports that the log refused were given up: that tells nothing about the others, which must not wait for ever.
     if (this.#away) this.#wait();
