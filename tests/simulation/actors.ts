@@ -223,7 +223,7 @@ export class ApiActor extends Service {
         for (const waiter of this.#waiters) if (waiter.look()) this.#waiters.delete(waiter);
       },
     });
-    const wait = <T>(look: () => T | undefined, { signal }: { signal: AbortSignal }): Promise<T> => new Promise((resolve, reject) => {
+    const wait = <T>(look: () => T | undefined, { signal }: { signal?: AbortSignal }): Promise<T> => new Promise((resolve, reject) => {
       const waiter: Waiter = { look: () => {
         try {
           const value = look();
@@ -236,7 +236,7 @@ export class ApiActor extends Service {
       } };
       if (waiter.look()) return;
       this.#waiters.add(waiter);
-      signal.addEventListener('abort', () => { if (this.#waiters.delete(waiter)) reject(signal.reason as Error); }, { once: true });
+      signal?.addEventListener('abort', () => { if (this.#waiters.delete(waiter)) reject(signal.reason as Error); }, { once: true });
     });
     const stored = (id: string): { seq: number; state: Container } | undefined => this.containers.get(id);
     const alive = (id: string): { seq: number; state: Container } | undefined => (stored(id)?.state.status === 'removed' ? undefined : stored(id));
@@ -245,7 +245,7 @@ export class ApiActor extends Service {
       get seq() { return seqNow(); },
       present: { container: alive, placement: (id: string) => this.#placements.get(id), host: (id: string) => this.#hosts.get(id) },
       history: { lastContainer: stored },
-      waitForSeq: (seq: number, options: { signal: AbortSignal }) => wait(() => (this.#seq >= seq ? true : undefined), options),
+      waitForSeq: (seq: number, options: { signal?: AbortSignal }) => wait(() => (seqNow() >= seq ? true : undefined), options),
       waitForContainer: <T>(id: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: { signal: AbortSignal }) =>
         wait(() => look(stored(id)?.state ?? null, this.#placements.get(id)?.state ?? null), options),
     };

@@ -6,7 +6,10 @@ import type { Claim } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { HttpError } from '../errors.ts';
 
-type NameDeps = Pick<Deps, 'names' | 'projection' | 'clock'>;
+type NameDeps = Pick<Deps, 'names' | 'projection' | 'clock' | 'log'>;
+
+/** How long the projection may take to show the log's end, before a claim is believed. */
+const showMs = 5_000;
 
 const adjectives = ('amber brave bright calm clever cosy crisp daring eager fair fleet fond frosty gentle golden grand happy hazel honest jolly keen kind lively lucid lunar mellow merry '
   + 'mild misty nimble noble pearly placid plucky proud quiet quick rosy rustic sage serene sharp shiny silver sleek smart snowy solid spry steady stout sunny swift tidy tranquil trusty vivid warm '
@@ -49,7 +52,7 @@ export async function claimMadeUpName(deps: NameDeps, containerId: ContainerId):
 }
 
 /** Gives back the name that a container has no more. */
-export async function releaseName({ names }: Pick<NameDeps, 'names'>, name: string, containerId: ContainerId): Promise<void> {
+export async function releaseName({ names }: Pick<Deps, 'names'>, name: string, containerId: ContainerId): Promise<void> {
   const claim = await names.get(name);
   if (claim?.value?.containerId === containerId) await names.release(name, claim.revision);
 }
@@ -62,14 +65,20 @@ async function tryClaim(deps: NameDeps, name: string, containerId: ContainerId):
   for (let round = 0; !outcome.ok && round < maxTries; round++) {
     const { taken } = outcome;
     if (taken.value !== null && taken.value.containerId === containerId) return { ok: true, revision: taken.revision }; // an earlier try went through
-    if (holds(deps, name, taken)) break;
+    // A projection that is behind (its api has just come back) may not know the holder yet: only one that shows the log's end is a ground to take over.
+    if (holds(deps, name, taken) || !(await showsEnd(deps)) || holds(deps, name, taken)) break;
     outcome = await deps.names.takeOver(name, claim, taken.revision);
   }
   return outcome.ok ? outcome : { ok: false, holder: outcome.taken.value?.containerId ?? 'unknown' };
 }
 
+async function showsEnd({ log, projection }: NameDeps): Promise<boolean> {
+  const { lastSeq } = await log.identity();
+  return await projection.waitForSeq(lastSeq, { timeoutMs: showMs }).then(() => true, () => false);
+}
+
 /** Whether a claim stands: its container is there under that name, or may still come to be. */
-function holds({ projection, clock }: NameDeps, name: string, { value }: Claim<NameClaim>): boolean {
+function holds({ projection, clock }: Pick<Deps, 'projection' | 'clock'>, name: string, { value }: Claim<NameClaim>): boolean {
   if (value === null) return true; // nobody's that we know: not ours to take
   const { containerId, claimedAtMs } = value;
   const young = clock.now() - claimedAtMs < claimStaleAfterMs;
