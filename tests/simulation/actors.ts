@@ -184,6 +184,7 @@ function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
     },
     images: { ensure: () => soon({ chainId: 'chain' }), announce: () => soon(undefined), calls: {}, pipes: {} },
     network: { detach: () => soon(undefined), cleanupOrphans: () => soon(undefined) },
+    secrets: { fetch: () => soon(undefined), place: () => soon(undefined), clear: () => soon(undefined) },
   } as unknown as OuterRooms;
 }
 
