@@ -165,13 +165,14 @@ export class HostActor extends Service {
 /** Files, networks and images of a host: there at once, and never wrong. Their faults are their own tests' matter. */
 function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
   const soon = <T>(value: T): Promise<T> => new Promise((resolve) => { runtime.after(runtime.here, 1, () => resolve(value)); });
+  const path = (id: string): string => `/simulated/${engine.hostName}/${id}`;
   const mounts = [{ type: 'bind', source: '/rootfs', target: '', options: [] }];
   return {
     sys: {}, machines: null,
     layout: {
-      machines: '/machines', container: (id: string) => `/c/${id}`, log: (id: string) => `/c/${id}/log`,
-      makeContainer: (id: string) => { engine.files.add(id); return soon(undefined); },
-      removeContainer: (id: string) => { engine.files.delete(id); return soon(undefined); },
+      machines: '/machines', container: path, log: (id: string) => `${path(id)}/log`,
+      makeContainer: (id: string) => { engine.files.add(id); runtime.paths.add(path(id)); return soon(undefined); },
+      removeContainer: (id: string) => { engine.files.delete(id); runtime.paths.delete(path(id)); return soon(undefined); },
       removeIo: () => soon(undefined), present: () => soon([...engine.files]),
     },
     specs: {

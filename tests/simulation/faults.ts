@@ -17,6 +17,8 @@ export interface Cluster {
 type Fault = (cluster: Cluster) => { readonly what: string; readonly end: () => void };
 
 const anyone = ({ runtime, hosts, schedulers, apis }: Cluster): HostActor | SchedulerActor | ApiActor => runtime.chance.pick([...hosts, ...schedulers, ...apis]);
+/** How far clocks of schedulers and apis may be off; two of them stay within claimStaleAfterMs of each other. */
+const controlClockMs = 25_000;
 const nothing = (): void => undefined;
 
 const faults: readonly Fault[] = [
@@ -44,8 +46,12 @@ const faults: readonly Fault[] = [
     return { what: 'messages are lost, doubled, late', end: () => { Object.assign(network.weather, fairWeather()); } };
   },
   function clockJump(cluster) {
-    const { process, name } = anyone(cluster);
-    process.skewMs += cluster.runtime.chance.between(-120_000, 120_000);
+    const { chance } = cluster.runtime;
+    const victim = anyone(cluster);
+    const { process, name } = victim;
+    // A name's claim is stale after a minute by the clocks of those who place: clocks that are further apart than that are not survived (seen: two holders of one name).
+    const mostMs = cluster.hosts.some((host) => host === victim) ? 120_000 : controlClockMs;
+    process.skewMs = chance.between(-mostMs, mostMs);
     return { what: `the clock of ${name} jumps to ${Math.round(process.skewMs)} ms beside the true one`, end: nothing };
   },
   function fullDisk({ runtime, hosts }) {

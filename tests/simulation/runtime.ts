@@ -2,6 +2,7 @@
 // clock. While it runs, the timers, clocks and random ids of this very Node are its own, so that the product runs as it is. Knows nothing of Pouch.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto from 'node:crypto';
+import fs from 'node:fs';
 import files from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers/promises';
@@ -87,6 +88,8 @@ export class Runtime {
   readonly #here = new AsyncLocalStorage<Process>();
   readonly world = new Process('world');
   readonly trace: string[] = [];
+  /** What is on the disks of this world, for who asks without waiting. */
+  readonly paths = new Set<string>();
   readonly #heap: Due[] = [];
   #order = 0;
   #nowMs = 0;
@@ -173,7 +176,10 @@ export class Runtime {
     };
     const realNow = Date.now;
     const realRandom = Math.random;
-    const realBuiltins = { delay: timers.setTimeout, uuid: crypto.randomUUID, bytes: crypto.randomBytes, int: crypto.randomInt, readdir: files.readdir, readFile: files.readFile };
+    const realBuiltins = { delay: timers.setTimeout, uuid: crypto.randomUUID, bytes: crypto.randomBytes, int: crypto.randomInt };
+    const realFiles = { ...files };
+    const realExists = fs.existsSync;
+    fs.existsSync = (path) => (String(path).startsWith('/simulated/') ? this.paths.has(String(path)) : realExists(path));
     const timer = (run: (...values: unknown[]) => void, ms = 1, ...values: unknown[]): Due => this.after(this.here, Math.max(1, Number(ms)), () => run(...values));
     const clear = (due: unknown): void => { if (due instanceof Due) due.cleared = true; };
     Object.assign(globalThis, {
@@ -199,8 +205,9 @@ export class Runtime {
       randomBytes: (size: number) => Buffer.from(hex(2 * size), 'hex'),
       randomInt: (limit: number) => this.#ids.below(limit),
     });
-    // No host's /proc and control groups are part of this world.
-    Object.assign(files, { readdir: () => Promise.resolve([]), readFile: missing });
+    // No host's files, /proc and control groups are part of this world: what is asked of them is not there, at once.
+    for (const name of Object.keys(realFiles)) if (typeof realFiles[name as keyof typeof files] === 'function') Object.assign(files, { [name]: missing });
+    Object.assign(files, { readdir: () => Promise.resolve([]) });
     syncBuiltinESMExports();
     const uncaught = (error: unknown): void => this.#running.onCrash(error);
     // A test runner would take the planned crash of a simulated process for a failure of the test.
@@ -218,7 +225,8 @@ export class Runtime {
         Reflect.deleteProperty(performance, 'now');
         Object.assign(timers, { setTimeout: realBuiltins.delay });
         Object.assign(crypto, { randomUUID: realBuiltins.uuid, randomBytes: realBuiltins.bytes, randomInt: realBuiltins.int });
-        Object.assign(files, { readdir: realBuiltins.readdir, readFile: realBuiltins.readFile });
+        Object.assign(files, realFiles);
+        fs.existsSync = realExists;
         syncBuiltinESMExports();
       },
     };

@@ -87,7 +87,7 @@ export async function simulate(seed: number, { plant, withFaults = true }: Simul
   if (!settled && violation === null) violation = `converges once faults stop: ${settleMs / 1_000} s later ${rules.unsettled().join('; ')}`;
   for (const host of hosts) host.discard();
   return {
-    seed, violation, trace: runtime.trace.slice(-200), messages: rules.messages, simulatedMs: runtime.nowMs,
+    seed, violation, trace: runtime.trace.slice(-400), messages: rules.messages, simulatedMs: runtime.nowMs,
     digest: createHash('sha256').update(`${runtime.events} ${runtime.nowMs} ${rules.messages} ${runtime.trace.join('\n')}`).digest('hex').slice(0, 16),
   };
 }

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import type { Rooms } from '../rooms.ts';
 import { isPassing } from '../containers/failures.ts';
-import { removeTraces } from '../containers/remove.ts';
 import { execute } from './executors.ts';
 import { plan } from './plan.ts';
 import { Workers } from './workers.ts';
@@ -22,8 +21,6 @@ export class Reconciler {
   readonly #workers: Workers;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
-  /** Removed by this agent, so that nothing is left of them; until they are forgotten. */
-  readonly #cleared = new Set<string>();
   #stopped = false;
   #logRead = false;
 
@@ -70,16 +67,11 @@ export class Reconciler {
       if (step === null) {
         if (container.requests.length === 0) attempts.drop(id);
         if (wakeAtMs !== null) this.#wakeIn(id, wakeAtMs - now());
-        try {
-          await this.#forget(id);
-        } catch (error) {
-          this.#failed(id, 'forget', error);
-        }
+        this.#forget(id);
         return;
       }
       try {
         await execute(this.#rooms, container, step);
-        if (step.type === 'remove') this.#cleared.add(id);
         this.#failures.delete(id);
         // Others may have waited for it to be gone.
         if (container.replaced !== undefined && step.type === 'remove' && !book.clearing) this.wakeAll();
@@ -91,16 +83,11 @@ export class Reconciler {
     this.wake(id);
   }
 
-  /**
-   * A removed container whose removal the log knows is nobody's concern any more. Where others removed it (its host was thought lost, or was given up),
-   * it may have been made here meanwhile.
-   */
-  async #forget(id: string): Promise<void> {
+  /** A removed container whose removal the log knows is nobody's concern any more; not before it is known that it has no task, for only then has it been cleared up. */
+  #forget(id: string): void {
     const { book, tasks, outbox } = this.#rooms;
     if (book.head(id)?.snapshot.status !== 'removed' || !tasks.knows(id) || tasks.get(id) !== null || outbox.waiting(book.subject(id)).length > 0) return;
-    if (!this.#cleared.has(id)) await removeTraces(this.#rooms, id);
     book.forget(id);
-    this.#cleared.delete(id);
     this.#failures.delete(id);
     this.#clearTimer(id);
   }
