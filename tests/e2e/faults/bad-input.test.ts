@@ -109,7 +109,11 @@ function messageOf(text: string): string {
 }
 
 const filled = (path: string, id: string): string => path.replace(/\{[^}]+\}/, id);
-const idFor = (path: string): string => (path.startsWith('/images/') ? 'busybox' : path.startsWith('/cluster/kernels/') ? 'debian' : target);
+function idFor(path: string): string {
+  if (path.startsWith('/images/')) return 'busybox';
+  if (path.startsWith('/cluster/kernels/')) return 'debian';
+  return path.startsWith('/cluster/hosts/') ? 'test-host' : target;
+}
 
 async function assertUnharmed(): Promise<void> {
   assert.deepEqual(await pidsOf(cluster), pids, 'no process was started again');

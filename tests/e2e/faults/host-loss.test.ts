@@ -124,7 +124,7 @@ test('a host falls silent: one successor elsewhere, answers at once, and on its 
 test('a drain moves what may be moved, and tells what stays and why', options, async () => {
   const drained = await pouch('cluster', 'hosts', 'drain', 'second');
   assert.match(drained, /second is drained: 1 moved/);
-  assert.equal(await node('moved'), 'test-host running');
+  await until('what was moved runs', async () => (await node('moved')) === 'test-host running');
   const stays = await pouch('cluster', 'hosts', 'drain', 'test-host');
   assert.match(stays, /stays: container stays is not to be moved/);
   assert.match(stays, /moved: no host can take the container: second: cordon: the host is being drained/);

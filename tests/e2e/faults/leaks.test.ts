@@ -46,6 +46,12 @@ test('a client that goes away while a container is silent is let go; one that ha
   await on.start(silent);
   const late = await on.created('late', { Cmd: ['sh', '-c', 'sleep 5; echo late'] });
   try {
+    // The first one makes what the agent keeps for all that follow: its means of watching files.
+    const first = on.dial('POST', `/containers/${silent}/attach?stream=1&stdout=1`, { upgrade: true });
+    const read = async (): Promise<boolean> => (await tracesOf(cluster))['descriptors of agent']?.some((target) => target.includes(silent)) === true;
+    await eventually('its log is read', async () => await read() || undefined);
+    first.destroy();
+    await eventually('the first one is let go', async () => !(await read()) || undefined);
     const before = await settled(cluster);
     for (const [upgrade, stdin] of [[true, 1], [true, 0], [false, 1], [false, 0]] as const) {
       const socket = on.dial('POST', `/containers/${silent}/attach?stream=1&stdout=1&stdin=${stdin}`, { upgrade });
