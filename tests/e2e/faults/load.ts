@@ -31,6 +31,8 @@ export type Entry = {
 
 export type LoadOptions = {
   readonly socket: string;
+  /** Of every container. */
+  readonly runtime: string;
   /** Bind-mounted at /book: every start of a container adds a line to the file of its name. */
   readonly book: string;
   readonly random: Random;
@@ -43,14 +45,14 @@ const patienceMs = 90_000;
 const createPatienceMs = 15_000;
 
 /** Lives containers through, one after the other, until told to end; the last one is lived to its end. Rejects at the first wrong answer. */
-export async function runClient(client: number, { socket, book, random, signal }: LoadOptions): Promise<Entry[]> {
+export async function runClient(client: string, { socket, runtime, book, random, signal }: LoadOptions): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let n = 0; !signal.aborted && n < 10_000; n++) {
     const ending = random.pick<Ending>(['by itself', 'by itself', 'stopped', 'killed']);
     const exitCode = ending === 'killed' ? 137 : ending === 'stopped' ? 3 : random.between(0, 99);
     const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, newName: null, execs: 0, id: null, starts: 0, started: 0, removed: false, abandoned: false };
     entries.push(entry);
-    await new Life(socket, book, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) });
+    await new Life({ socket, runtime, book }, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) });
   }
   return entries;
 }
@@ -80,11 +82,13 @@ type State = { readonly status: string; readonly requests: readonly { readonly a
 
 class Life {
   readonly #socket: string;
+  readonly #runtime: string;
   readonly #book: string;
   readonly #entry: Entry;
 
-  constructor(socket: string, book: string, entry: Entry) {
+  constructor({ socket, runtime, book }: Pick<LoadOptions, 'socket' | 'runtime' | 'book'>, entry: Entry) {
     this.#socket = socket;
+    this.#runtime = runtime;
     this.#book = book;
     this.#entry = entry;
   }
@@ -106,7 +110,7 @@ class Life {
   /** False: given up, nobody knows whether it is there. */
   async #create(sleepMs: number): Promise<boolean> {
     const { name } = this.#entry;
-    const body = { Image: 'busybox', Cmd: ['sh', '-c', script(this.#entry, sleepMs)], HostConfig: { NetworkMode: 'none', Binds: [`${this.#book}:/book`] } };
+    const body = { Image: 'busybox', Cmd: ['sh', '-c', script(this.#entry, sleepMs)], HostConfig: { Runtime: this.#runtime, NetworkMode: 'none', Binds: [`${this.#book}:/book`] } };
     const deadline = Date.now() + createPatienceMs;
     for (let tries = 0; Date.now() < deadline; tries++) {
       const answer = await this.#try('POST', `/containers/create?name=${name}`, body);
