@@ -15,7 +15,7 @@ const searchPath = [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/
 /** What programs that the network or a proxy stands in front of need to see. */
 const passedOn = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'TMPDIR'];
 
-const clusterOptions = ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
+const clusterOptions = ['data', 'run', 'logs', 'socket', 'tcp', 'address', 'servers', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
 
 const variable = (name: string): string => `POUCH_${name.toUpperCase().replaceAll('-', '_')}`;
 

@@ -8,12 +8,14 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { hostId as toHostId } from '@pouch/domain';
+import { provideAuthority, provideMember } from '@pouch/membership';
 import { newKeyFile } from '@pouch/sealing';
 import { environment, repositoryDir } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
-import { resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions } from './options.ts';
+import { authorityFile, memberDirectory, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
 import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
@@ -57,7 +59,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** What is decided once and then stays with the data: the host's id, and a port that was asked for as "any". */
+/** What is decided once and then stays with the data: the host's id, a port that was asked for as "any", where the machines with NATS are, and who the cluster's members are. */
 async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   const hostFile = join(config.data, 'host-id');
   const portFile = join(config.data, 'nats-port');
@@ -70,7 +72,23 @@ async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   await writeFile(secretsKeyFile(config), newKeyFile(), { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });
-  return { ...config, hostId, natsPort };
+  const clusterFile = join(config.data, 'nats-cluster.json');
+  const known = await readText(clusterFile);
+  const natsCluster = config.natsCluster ?? (known === undefined ? null : JSON.parse(known) as NatsCluster);
+  if (natsCluster !== null) await writeFile(clusterFile, `${JSON.stringify(natsCluster)}\n`);
+  const settled = { ...config, hostId, natsPort, natsCluster };
+  await provideMembership(settled, hostId);
+  return settled;
+}
+
+/** Credentials and certificates of this machine, by the cluster's authority. */
+async function provideMembership(config: ClusterConfig, hostId: string): Promise<void> {
+  const nowMs = Date.now();
+  const authority = await provideAuthority(authorityFile(config), nowMs);
+  const serverNames = ['localhost', '127.0.0.1', hostname(), ...(config.natsCluster === null ? [] : [config.natsCluster.address])].filter((name) => /^[A-Za-z0-9.-]+$/.test(name));
+  await provideMember(memberDirectory(config), authority, {
+    roles: [{ kind: 'api' }, { kind: 'scheduler' }, { kind: 'agent', hostId: toHostId(hostId) }], serverNames: config.processes.includes('nats') ? serverNames : null,
+  }, nowMs);
 }
 
 /** The configuration that a running supervisor was started with, else the one of the last start. */

@@ -46,9 +46,12 @@ export async function clusterProblems(config: ClusterConfig): Promise<string[]> 
 
 /** What the supervisor says, if one runs. */
 export async function supervisorStatus(config: ClusterConfig): Promise<SupervisorStatus | undefined> {
-  if ((await readPidFile(supervisorPidFile(config.run))) === undefined) return undefined;
+  const running = await readPidFile(supervisorPidFile(config.run));
+  if (running === undefined) return undefined;
   try {
-    return JSON.parse(await readFile(statusFile(config.run), 'utf8')) as SupervisorStatus;
+    const status = JSON.parse(await readFile(statusFile(config.run), 'utf8')) as SupervisorStatus;
+    // One that was killed has left its own.
+    return status.pid === running.pid ? status : undefined;
   } catch {
     return undefined; // it has only just begun
   }

@@ -1,4 +1,5 @@
 // What a one-machine cluster is made of: directories, addresses, names. Parses flags; must not create or start anything.
+import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { environment } from '../config.ts';
@@ -15,7 +16,7 @@ export type ClusterOptions = {
   readonly socket?: string | undefined;
   /** `host:port` at which the API listens as well. */
   readonly tcp?: string | undefined;
-  /** Port of nats-server on 127.0.0.1; 0 for any free one, which is then kept. */
+  /** Port of nats-server; 0 for any free one, which is then kept. */
   readonly natsPort?: number | undefined;
   /** JetStream's sync_interval: `always`, or a duration such as `2s`. */
   readonly sync?: string | undefined;
@@ -27,27 +28,18 @@ export type ClusterOptions = {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Processes that this machine runs; the others are elsewhere. Default: all. */
   readonly processes?: readonly ProcessName[] | undefined;
-  /** Where NATS is a cluster of several machines. */
+  /** Where other machines reach NATS, or it is a cluster of several. Kept with the data once it was given. */
   readonly natsCluster?: NatsCluster | undefined;
   /** Network namespace, by name, that everything runs in. */
   readonly namespace?: string | undefined;
 };
 
-/** NATS on several machines, as one of them sees it. Ports are the same on all: `natsPort` for clients, the next one for servers. */
+/** NATS as one of several machines sees it. Ports are the same on all: `natsPort` for clients, the next one for servers. */
 export type NatsCluster = {
   /** Address of this machine; its server, if it has one, listens on it as well as on 127.0.0.1. */
   readonly address: string;
   /** Addresses of all machines that run a server. */
   readonly servers: readonly string[];
-  /** Where only members with credentials may connect. */
-  readonly trust?: NatsTrust;
-};
-
-export type NatsTrust = {
-  /** Lines of nats-server's configuration that say whose signature counts. */
-  readonly lines: readonly string[];
-  /** Directory of this machine's credentials, `<process>.creds`. */
-  readonly credentials: string;
 };
 
 export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
@@ -113,10 +105,11 @@ export function natsUrl({ natsPort, natsCluster }: Pick<ClusterConfig, 'natsPort
   return (natsCluster?.servers ?? ['127.0.0.1']).map((address) => `nats://${address}:${natsPort}`).join(',');
 }
 
-/** File of the credentials that a process shows to NATS; null: none are asked for. */
-export function credentialsFile({ natsCluster }: Pick<ClusterConfig, 'natsCluster'>, name: 'agent' | 'scheduler' | 'api'): string | null {
-  return natsCluster?.trust === undefined ? null : join(natsCluster.trust.credentials, `${name}.creds`);
-}
+/** File of what signs for the cluster; only machines that found it have one. */
+export const authorityFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'authority.json');
+
+/** Directory of what this machine shows to NATS, and trusts. */
+export const memberDirectory = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'member');
 
 /** Where our containerd keeps its things. */
 export function containerdPaths(config: Pick<ClusterConfig, 'data' | 'run'>): { root: string; state: string; socket: string; ttrpc: string; config: string } {
@@ -133,7 +126,7 @@ export function containerdPaths(config: Pick<ClusterConfig, 'data' | 'run'>): { 
 /** File of the keys that the cluster's secrets are sealed with. */
 export const secretsKeyFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'secrets.key');
 
-const names = ['data', 'run', 'logs', 'socket', 'tcp', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
+const names = ['data', 'run', 'logs', 'socket', 'tcp', 'address', 'servers', 'nats-port', 'sync', 'bridge', 'subnet', 'host-id', 'log-level'] as const;
 
 /** The flags' help, one line each. */
 export const optionsHelp = `
@@ -142,7 +135,9 @@ export const optionsHelp = `
   --logs DIR        logs of Pouch's processes (/var/log/pouch)
   --socket PATH     unix socket of the API (/var/run/pouchd.sock)
   --tcp HOST:PORT   the API listens here as well
-  --nats-port N     nats-server's port on 127.0.0.1 (4722; 0: any free one)
+  --address A       address of this machine for the others of a cluster; without, NATS is reached on 127.0.0.1 only
+  --servers A,B,C   addresses of the machines with a NATS server, this one among them
+  --nats-port N     nats-server's port (4722; 0: any free one); its servers among each other take the next one
   --sync WHEN       fsync of the log: always (default), or an interval such as 2s
   --bridge NAME     bridge of the containers (pouch0)
   --subnet CIDR     their addresses (10.147.0.0/16)
@@ -162,12 +157,22 @@ export function parseClusterArguments(args: readonly string[]): { options: Clust
   return {
     options: {
       data: value('data'), run: value('run'), logs: value('logs'), socket: value('socket'), tcp: value('tcp'),
-      natsPort: port === undefined ? undefined : Number(port),
+      natsPort: port === undefined ? undefined : Number(port), natsCluster: natsCluster(value('address'), value('servers')),
       sync: value('sync'), bridge: value('bridge'), subnet: value('subnet'), hostId: value('host-id'), logLevel: value('log-level'),
     },
     flags: new Set(['purge', 'help', 'no-image', 'no-install'].filter((name) => parsed.values[name] === true)),
     positionals: parsed.positionals,
   };
+}
+
+function natsCluster(address: string | undefined, servers: string | undefined): NatsCluster | undefined {
+  if (address === undefined && servers === undefined) return undefined;
+  if (address === undefined) throw new OptionError('--servers needs --address: which of them is this machine?');
+  const all = servers?.split(',').map((one) => one.trim()).filter((one) => one !== '') ?? [address];
+  const wrong = [address, ...all].find((one) => isIP(one) !== 4);
+  if (wrong !== undefined) throw new OptionError(`--address and --servers are IPv4 addresses, such as 10.0.0.1, and ${wrong} is none`);
+  if (!all.includes(address)) throw new OptionError(`--servers must name this machine's address ${address}, too`);
+  return { address, servers: all };
 }
 
 function parse(args: readonly string[], strings: Record<string, { type: 'string' }>): { values: Record<string, unknown>; positionals: string[] } {

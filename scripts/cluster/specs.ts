@@ -2,8 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { memberFiles, readAuthority, trustLines } from '@pouch/membership';
 import { environment, projectDir, repositoryDir } from '../config.ts';
-import { containerdPaths, credentialsFile, natsUrl, secretsKeyFile, type ClusterConfig, type ProcessName } from './options.ts';
+import { adoptStore } from './nats-store.ts';
+import { authorityFile, containerdPaths, memberDirectory, natsUrl, secretsKeyFile, startOrder, type ClusterConfig, type ProcessName } from './options.ts';
 
 export type ProcessSpec = {
   readonly name: ProcessName;
@@ -33,23 +35,30 @@ async function accepts(address: { path: string } | { host: string; port: number 
 
 const quoted = (text: string): string => JSON.stringify(text);
 
-/** How the servers of a cluster find each other. */
-function natsRoutes({ natsCluster, natsPort }: ClusterConfig): string[] {
-  if (natsCluster === null) return [];
-  const { address, servers, trust } = natsCluster;
+/** How the servers of a cluster find each other; they show their certificates to each other. */
+function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): string[] {
+  if (natsCluster === null || natsCluster.servers.length < 2) return [];
+  const { address, servers } = natsCluster;
   const others = servers.filter((server) => server !== address).map((server) => quoted(`nats://${server}:${natsPort + 1}`));
-  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}] }`, ...(trust?.lines ?? [])];
+  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}], tls { ${tls}, verify: true } }`];
 }
 
 async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec> {
   const file = join(config.run, 'nats.conf');
   const storeDir = join(config.data, 'nats');
   await mkdir(storeDir, { recursive: true, mode: 0o700 });
+  const authority = await readAuthority(authorityFile(config));
+  if (authority === null) throw new Error(`${authorityFile(config)} is gone: without it nats-server does not know whom to trust`);
+  await adoptStore(storeDir, authority.trust.account.publicKey);
+  const { ca, serverCert, serverKey } = memberFiles(memberDirectory(config));
+  const tls = `cert_file: ${quoted(serverCert)}, key_file: ${quoted(serverKey)}, ca_file: ${quoted(ca)}, timeout: 5`;
   await writeFile(file, [
     '# Written at each start.',
     `server_name: ${quoted(`pouch-${config.hostId ?? 'host'}`)}`,
     `listen: "${config.natsCluster === null ? '127.0.0.1' : '0.0.0.0'}:${config.natsPort}"`,
-    ...natsRoutes(config),
+    `tls { ${tls} }`,
+    ...natsRoutes(config, tls),
+    ...trustLines(authority.trust, join(storeDir, 'accounts')),
     'jetstream {',
     `  store_dir: ${quoted(storeDir)}`,
     // Always: a publish is acknowledged once it is fsynced. An interval is faster, and a power cut loses up to that much.
@@ -99,7 +108,7 @@ async function containerd(config: ClusterConfig, program: string): Promise<Proce
 const nodeFlags: Readonly<Record<string, readonly string[]>> = { api: ['--max-semi-space-size=16'] };
 
 function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): ProcessSpec {
-  const credentials = credentialsFile(config, name);
+  const member = memberFiles(memberDirectory(config));
   return {
     name,
     command: process.execPath,
@@ -108,7 +117,8 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
       NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'),
       NODE_ENV: 'production',
       POUCH_NATS_URL: natsUrl(config),
-      ...(credentials === null ? {} : { POUCH_NATS_CREDS: credentials }),
+      POUCH_NATS_CREDS: member.creds(name),
+      POUCH_NATS_CA: member.ca,
       POUCH_NATS_REPLICAS: String(Math.min(3, config.natsCluster?.servers.length ?? 1)),
       // api and agent keep their databases apart: a directory each.
       POUCH_DATA_DIR: join(config.data, name),
@@ -117,6 +127,7 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
       POUCH_SOCKET: config.socket,
       ...(config.tcp === null ? {} : { POUCH_TCP: config.tcp }),
       POUCH_HOST_ID: config.hostId ?? 'host',
+      ...(config.natsCluster === null ? {} : { POUCH_ADDRESS: config.natsCluster.address }),
       POUCH_CONTAINERD_SOCKET: containerdPaths(config).socket,
       POUCH_BRIDGE: config.bridge,
       POUCH_SUBNET: config.subnet,
@@ -134,6 +145,9 @@ export async function prepareProcesses(config: ClusterConfig, programs: { nats: 
     await mkdir(join(config.run, name), { recursive: true, mode: 0o711 });
   }
   const base = { PATH: environment.path.join(':'), HOME: environment.home, LANG: 'C.UTF-8', ...environment.services };
-  const specs = [await nats(config, programs.nats), await containerd(config, programs.containerd), service('agent', config), service('scheduler', config), service('api', config)];
-  return specs.filter(({ name }) => config.processes.includes(name)).map((spec) => ({ ...spec, env: { ...base, ...spec.env } }));
+  const wanted: Readonly<Record<ProcessName, () => Promise<ProcessSpec> | ProcessSpec>> = {
+    nats: () => nats(config, programs.nats), containerd: () => containerd(config, programs.containerd), agent: () => service('agent', config), scheduler: () => service('scheduler', config), api: () => service('api', config),
+  };
+  const specs = await Promise.all(startOrder.filter((name) => config.processes.includes(name)).map(async (name) => await wanted[name]()));
+  return specs.map((spec) => ({ ...spec, env: { ...base, ...spec.env } }));
 }

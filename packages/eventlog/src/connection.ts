@@ -1,7 +1,7 @@
 // A connection to NATS that is made in the background and kept for ever: one place that opens, watches and closes it.
 // It knows nothing of streams; who needs one connection for the log and one for bulk bytes makes two of these.
 import { readFileSync } from 'node:fs';
-import { connect, createInbox, credsAuthenticator, ErrorCode, Events, NatsError, type Msg, type MsgHdrs, type NatsConnection, type TlsOptions } from 'nats';
+import { connect, createInbox, credsAuthenticator, ErrorCode, Events, NatsError, type Msg, type MsgHdrs, type NatsConnection } from 'nats';
 import { isDelivery } from '@pouch/contracts';
 import { systemClock, type Clock, type Logger } from '@pouch/process';
 import { LogUnavailable } from './errors.ts';
@@ -15,7 +15,8 @@ export interface NatsAddress {
   readonly credentialsFile?: string | null;
   /** Where answers come; must be what the credentials allow. Default `_INBOX`. */
   readonly inboxPrefix?: string;
-  readonly tls?: TlsOptions;
+  /** File with the certificate of the authority that the servers' certificates must be of; with it nothing is said to a server without TLS. */
+  readonly caFile?: string | null;
   /** Servers that keep each message of what is made over this connection. Default 1; `keep`: this process makes and changes nothing, it uses what is there. */
   readonly replicas?: number | 'keep';
 }
@@ -150,7 +151,7 @@ export class NatsLink {
   }
 
   async #open(): Promise<void> {
-    const { logger, name, servers, credentials, credentialsFile = null, inboxPrefix, tls } = this.#options;
+    const { logger, name, servers, credentials, credentialsFile = null, inboxPrefix, caFile = null } = this.#options;
     while (!this.#closed) {
       try {
         // A new object each time: the client writes into it.
@@ -160,7 +161,7 @@ export class NatsLink {
           ...credentials,
           ...(credentialsFile === null ? {} : { authenticator: credsAuthenticator(() => readFileSync(credentialsFile)) }),
           ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-          ...(tls === undefined ? {} : { tls }),
+          ...(caFile === null ? {} : { tls: { caFile } }),
           timeout: dialTimeoutMs,
           pingInterval: pingIntervalMs,
           maxPingOut,

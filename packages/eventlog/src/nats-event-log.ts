@@ -59,12 +59,12 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   #settingUp: Promise<LogIdentity> | null = null;
 
   constructor(options: EventLogOptions<M>) {
-    const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, tls, name = 'log', logger, clock = systemClock } = options;
+    const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, caFile, name = 'log', logger, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#appendTimeoutMs = options.appendTimeoutMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
-    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(tls === undefined ? {} : { tls }) });
+    this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(caFile === undefined ? {} : { caFile }) });
     this.#settings = {
       name: options.streamName ?? 'EVT',
       subjects: options.subjects ?? ['evt.>'],

@@ -53,12 +53,14 @@ export async function signTrust(keys: ClusterKeys, revoked: Readonly<Record<stri
   };
 }
 
+/** What the credentials of a role are called. */
+export const memberName = (role: NatsRole): string => (role.kind === 'agent' ? `agent ${role.hostId}` : role.kind);
+
 /** What a member shows when it connects: says its role and is of use only with its seed. `expiresAtMs`: null, never. */
 export async function signMember(keys: Pick<ClusterKeys, 'accountSeed'>, member: { readonly publicKey: string; readonly role: NatsRole; readonly expiresAtMs: number | null }): Promise<string> {
   const { publish, subscribe } = permissionsOf(member.role);
-  const name = member.role.kind === 'agent' ? `agent ${member.role.hostId}` : member.role.kind;
   const expires = member.expiresAtMs === null ? {} : { exp: Math.floor(member.expiresAtMs / 1_000) };
-  return await encodeUser(name, fromPublic(member.publicKey), key(keys.accountSeed), {
+  return await encodeUser(memberName(member.role), fromPublic(member.publicKey), key(keys.accountSeed), {
     pub: { allow: [...publish], deny: [] }, sub: { allow: [...subscribe], deny: [] }, resp: { max: 1, ttl: answerWithinNs },
     subs: unlimited, data: unlimited, payload: unlimited, bearer_token: false, allowed_connection_types: ['STANDARD'],
   }, expires);
@@ -69,12 +71,15 @@ export function credentialsFile(jwt: string, seed: string): string {
   return text(fmtCreds(jwt, key(seed)));
 }
 
-/** Lines of nats-server's configuration: trust in this cluster's keys and in nobody else. */
-export function trustLines({ operatorJwt, account, systemAccount }: ServerTrust): string[] {
+/**
+ * Lines of nats-server's configuration: trust in this cluster's keys and in nobody else. `directory`: where the server keeps what it learns of accounts while
+ * it runs, which it shares with the others of its cluster; it is absolute.
+ */
+export function trustLines({ operatorJwt, account, systemAccount }: ServerTrust, directory: string): string[] {
   return [
     `operator: ${operatorJwt}`,
     `system_account: ${systemAccount.publicKey}`,
-    'resolver: MEMORY',
+    `resolver { type: full, dir: ${JSON.stringify(directory)}, allow_delete: false, interval: "30s", limit: 16 }`,
     'resolver_preload {',
     ...[account, systemAccount].map(({ publicKey, jwt }) => `  ${publicKey}: ${jwt}`),
     '}',

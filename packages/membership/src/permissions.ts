@@ -37,6 +37,8 @@ function ofAgent(role: NatsRole & { readonly kind: 'agent' }): NatsPermissions {
   return {
     publish: [
       ...aggregates, 'evt.kernel.*', beatSubject(hostId),
+      // A machine that goes down has its own containers stopped, with no other credentials than these.
+      `host.${hostId}.call.host.shutdown`,
       api(`STREAM.INFO.${streamName}`),
       ...readable.map((subject) => api(`DIRECT.GET.${streamName}.${subject}`)),
       ...readable.map((subject) => api(`CONSUMER.CREATE.${streamName}.*.${subject}`)),

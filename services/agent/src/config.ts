@@ -10,6 +10,7 @@ const schema = Type.Object({
   POUCH_HOST_ID: Type.Optional(Type.String({ description: '1 to 63 of a-z, 0-9 and -; default: from the host name' })),
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222' }),
   POUCH_NATS_CREDS: Type.Optional(Type.String({ description: 'file with the credentials that this process shows to NATS; none: NATS asks for none' })),
+  POUCH_NATS_CA: Type.Optional(Type.String({ description: "file of the certificate that the NATS servers' certificates must be signed with; with it every connection is TLS" })),
   POUCH_CONTAINERD_SOCKET: Type.String({ default: '/run/containerd/containerd.sock', description: 'path of containerd\'s socket' }),
   POUCH_CONTAINERD_NAMESPACE: Type.String({ default: 'pouch', pattern: '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$' }),
   POUCH_SNAPSHOTTER: Type.String({ default: 'overlayfs' }),
@@ -37,6 +38,8 @@ export interface AgentConfig {
   readonly natsUrl: string;
   /** Null: NATS asks for none. */
   readonly natsCredentials: string | null;
+  /** File of the authority of the NATS servers' certificates; null: NATS without TLS. */
+  readonly natsCa: string | null;
   readonly containerdSocket: string;
   readonly containerdNamespace: string;
   readonly snapshotter: string;
@@ -86,6 +89,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     hostId: toHostId(parsed.POUCH_HOST_ID),
     natsUrl: parsed.POUCH_NATS_URL,
     natsCredentials: parsed.POUCH_NATS_CREDS ?? null,
+    natsCa: parsed.POUCH_NATS_CA ?? null,
     containerdSocket: parsed.POUCH_CONTAINERD_SOCKET,
     containerdNamespace: parsed.POUCH_CONTAINERD_NAMESPACE,
     snapshotter: parsed.POUCH_SNAPSHOTTER,

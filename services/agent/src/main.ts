@@ -8,7 +8,7 @@ import { readConfig } from './config.ts';
 const config = configurationOr78('agent', readConfig);
 const logger = createLogger({ service: 'agent', level: config.logLevel });
 installCrashHandler(logger);
-const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'agent', hostId: config.hostId }), replicas: 'keep' as const };
+const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, caFile: config.natsCa, inboxPrefix: inboxPrefix({ kind: 'agent', hostId: config.hostId }), replicas: 'keep' as const };
 const link = connectNats({ ...nats, name: `agent ${config.hostId}`, logger });
 const pipesLink = connectNats({ ...nats, name: `agent ${config.hostId} pipes`, logger });
 const agent = await startAgent({ config, logger, link, pipesLink });

@@ -15,7 +15,7 @@ const logger = createLogger({ service: 'api', level: config.logLevel });
 installCrashHandler(logger);
 
 // Bulk bytes have a connection of their own, for they delay everything else on theirs.
-const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'api' }), replicas: config.natsReplicas };
+const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, caFile: config.natsCa, inboxPrefix: inboxPrefix({ kind: 'api' }), replicas: config.natsReplicas };
 const link = connectNats({ ...nats, name: 'api', logger });
 const pipesLink = connectNats({ ...nats, name: 'api pipes', logger });
 const log = new NatsEventLog<Message>({ link, logger, check: toMessage });

@@ -7,6 +7,7 @@ import { parseConfig, type LogLevel } from '@pouch/process';
 const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
   POUCH_NATS_CREDS: Type.Optional(Type.String({ description: 'file with the credentials that this process shows to NATS; none: NATS asks for none' })),
+  POUCH_NATS_CA: Type.Optional(Type.String({ description: "file of the certificate that the NATS servers' certificates must be signed with; with it every connection is TLS" })),
   POUCH_NATS_REPLICAS: Type.Integer({ default: 1, minimum: 1, maximum: 5, description: 'NATS servers that keep each message of the log: 3 where NATS is a cluster of three' }),
   POUCH_RETENTION_DAYS: Type.Number({ default: 7, minimum: 0, description: 'days that removed containers, ended execs and removed images stay in the log' }),
   POUCH_RETENTION_COUNT: Type.Integer({ default: 100_000, minimum: 0, description: 'how many of them stay at most' }),
@@ -18,6 +19,8 @@ export interface SchedulerConfig {
   readonly natsUrl: string;
   /** Null: NATS asks for none. */
   readonly natsCredentials: string | null;
+  /** File of the authority of the NATS servers' certificates; null: NATS without TLS. */
+  readonly natsCa: string | null;
   readonly natsReplicas: number;
   /** Shown as the leader in `pouch cluster`. */
   readonly name: string;
@@ -32,6 +35,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   return Object.freeze({
     natsUrl: parsed.POUCH_NATS_URL,
     natsCredentials: parsed.POUCH_NATS_CREDS ?? null,
+    natsCa: parsed.POUCH_NATS_CA ?? null,
     natsReplicas: parsed.POUCH_NATS_REPLICAS,
     name: `${hostname()}-${process.pid}`,
     retention: { maxAgeMs: parsed.POUCH_RETENTION_DAYS * 86_400_000, maxCount: parsed.POUCH_RETENTION_COUNT },

@@ -114,7 +114,7 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
 /** Starts at once and waits for NATS in the background. */
 export function startScheduler({ config, logger, onFailed }: SchedulerOptions): Scheduler {
   const clock = systemClock;
-  const link = connectNats({ servers: config.natsUrl, credentialsFile: config.natsCredentials, inboxPrefix: inboxPrefix({ kind: 'scheduler' }), replicas: config.natsReplicas, name: 'scheduler', logger, clock });
+  const link = connectNats({ servers: config.natsUrl, credentialsFile: config.natsCredentials, caFile: config.natsCa, inboxPrefix: inboxPrefix({ kind: 'scheduler' }), replicas: config.natsReplicas, name: 'scheduler', logger, clock });
   const log: PouchLog = openEventLog({ link, logger, streamName, check: toMessage });
   const core = startCore({
     config, logger, clock, log, onFailed,

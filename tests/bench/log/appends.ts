@@ -3,13 +3,17 @@ import { toMessage, type Message } from '@pouch/contracts';
 import { openEventLog } from '@pouch/eventlog';
 import { createLogger } from '@pouch/process';
 import { LogOfEntries } from '../../fixtures/log-entries.ts';
+import { makeMembers } from '../../fixtures/members.ts';
 import { startNats } from '../../fixtures/nats.ts';
 import { byTurns, median, round2, summary, type Side } from '../figures.ts';
 import type { Session } from '../session.ts';
 import { fill, syntheticLog } from './synthetic.ts';
 
-/** `always` is Pouch's default: acknowledged means fsynced. `2m` is nats-server's. */
-const syncs = ['always', '2m'] as const;
+/** `always` is Pouch's default: acknowledged means fsynced. `2m` is nats-server's. `plain`: without TLS and credentials, which no cluster is, to see what they cost. */
+const kinds = [
+  { name: 'sync always', sync: 'always', members: true }, { name: 'sync 2m', sync: '2m', members: true },
+  { name: 'sync always, plain', sync: 'always', members: false }, { name: 'sync 2m, plain', sync: '2m', members: false },
+] as const;
 const perRound = 300;
 const warmUp = 1;
 const pipelined = { containers: 500, atOnce: 64 };
@@ -17,17 +21,21 @@ const readyMs = 20_000;
 
 export async function appends(session: Session, rounds: number): Promise<void> {
   const sides: (Side & { readonly each: number[]; readonly together: number })[] = [];
-  for (const sync of syncs) {
-    const nats = await startNats({ sync });
-    session.undo(`nats-server ${sync}`, () => nats.stop());
-    const log = openEventLog<Message>({ servers: nats.url, name: 'bench', logger: createLogger({ service: 'bench', level: 'silent' }), check: toMessage });
-    session.undo(`log ${sync}`, () => log.close());
+  const members = await makeMembers();
+  session.undo('members', () => members.remove());
+  const address = await members.address({ kind: 'api' });
+  // The first of them pays for what the engine compiles: it is not counted.
+  for (const { name, sync, members: known } of [kinds[0], ...kinds]) {
+    const nats = await startNats({ sync, ...(known ? { config: members.config } : {}) });
+    session.undo(`nats-server ${name}`, () => nats.stop());
+    const log = openEventLog<Message>({ servers: nats.url, ...(known ? address : {}), name: 'bench', logger: createLogger({ service: 'bench', level: 'silent' }), check: toMessage });
+    session.undo(`log ${name}`, () => log.close());
     await log.ready(readyMs);
     const each: number[] = [];
     const heads = new Map<string, number>();
     let counted = -warmUp;
     const round = async (): Promise<{ total: number }> => {
-      const messages = lifeOfContainers(`${sync}-${counted}`);
+      const messages = lifeOfContainers(`${name}-${counted}`);
       const began = performance.now();
       for (const { subject, message } of messages) {
         const from = performance.now();
@@ -40,14 +48,15 @@ export async function appends(session: Session, rounds: number): Promise<void> {
       return { total: performance.now() - began };
     };
     const together = await fill(log, syntheticLog(pipelined.containers), pipelined.atOnce);
-    sides.push({ name: sync, round, each, together });
+    sides.push({ name, round, each, together });
   }
+  sides.shift();
   const samples = await byTurns(sides, { rounds, warmUp });
   for (const { name, each, together } of sides) {
     const perSecond = perRound / (median(samples.get(name)?.get('total') ?? []) / 1_000);
-    session.tell({ figure: 'append', unit: 'ms', side: `sync ${name}`, ...summary(each) });
-    session.tell({ figure: 'append one by one', unit: '1/s', side: `sync ${name}`, value: Math.round(perSecond) });
-    session.tell({ figure: `append ${pipelined.atOnce} at once`, unit: '1/s', side: `sync ${name}`, value: Math.round(together) });
+    session.tell({ figure: 'append', unit: 'ms', side: name, ...summary(each) });
+    session.tell({ figure: 'append one by one', unit: '1/s', side: name, value: Math.round(perSecond) });
+    session.tell({ figure: `append ${pipelined.atOnce} at once`, unit: '1/s', side: name, value: Math.round(together) });
   }
   const bytes = lifeOfContainers('size').map(({ message }) => Buffer.byteLength(JSON.stringify(message)));
   session.tell({ figure: 'message size', unit: 'bytes', value: round2(median(bytes)) });

@@ -10,7 +10,10 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Readable } from 'node:stream';
 import { load } from '@pouch/containerd';
+import { hostId } from '@pouch/domain';
+import { provideMember, readAuthority } from '@pouch/membership';
 import { removeCgroups } from '../../../scripts/cluster/leftovers.ts';
+import { authorityFile } from '../../../scripts/cluster/options.ts';
 import { startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
@@ -36,10 +39,13 @@ before(async () => {
   await load(containerd.client, Readable.from([archive]));
   const directory = join(containerd.directory, 'agent');
   mkdirSync(directory);
+  const authority = await readAuthority(authorityFile(cluster.config));
+  assert.ok(authority !== null);
+  const { ca, creds } = await provideMember(join(directory, 'member'), authority, { roles: [{ kind: 'agent', hostId: hostId('second') }], serverNames: null }, Date.now());
   second = spawn(process.execPath, [join(import.meta.dirname, '../../../services/agent/src/main.ts')], {
     stdio: 'ignore',
     env: {
-      POUCH_HOST_ID: 'second', POUCH_NATS_URL: cluster.natsUrl, POUCH_CONTAINERD_SOCKET: containerd.socketPath, POUCH_DATA_DIR: join(directory, 'data'), POUCH_RUN_DIR: join(directory, 'run'),
+      POUCH_HOST_ID: 'second', POUCH_NATS_URL: cluster.natsUrl, POUCH_NATS_CA: ca, POUCH_NATS_CREDS: creds('agent'), POUCH_CONTAINERD_SOCKET: containerd.socketPath, POUCH_DATA_DIR: join(directory, 'data'), POUCH_RUN_DIR: join(directory, 'run'),
       POUCH_CGROUP_PARENT: cgroupParent, POUCH_LABELS: 'rack=r2', POUCH_LOG_LEVEL: 'silent', PATH: process.env['PATH'] ?? '',
     },
   });

@@ -6,7 +6,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import { connect as connectNats } from 'nats';
+import { connect as connectNats, credsAuthenticator } from 'nats';
+import { inboxPrefix } from '@pouch/contracts';
 import { startOrder } from '../../../scripts/cluster/options.ts';
 import { placesOf } from '../../../packages/runv/src/places.ts';
 import type { TestCluster } from '../../fixtures/cluster.ts';
@@ -67,8 +68,10 @@ async function rulesOf({ bridge, subnet }: TestCluster['config']): Promise<strin
   return stdout.split('\n').filter((line) => line.startsWith('-A') && (line.includes(bridge) || line.includes(start)));
 }
 
-async function namesOf(natsUrl: string): Promise<string[]> {
-  const connection = await connectNats({ servers: natsUrl, name: 'test', reconnect: false });
+async function namesOf({ natsUrl, nats }: TestCluster): Promise<string[]> {
+  const connection = await connectNats({
+    servers: natsUrl, name: 'test', reconnect: false, tls: { caFile: nats.caFile }, authenticator: credsAuthenticator(await readFile(nats.credentialsFile)), inboxPrefix: inboxPrefix({ kind: 'api' }),
+  });
   try {
     const bucket = await connection.jetstream().views.kv('names');
     const names: string[] = [];
@@ -112,7 +115,7 @@ export async function tracesOf(cluster: TestCluster): Promise<Traces> {
       processes: await processesOf(cluster, Object.values(pids)),
       'firewall rules': await rulesOf(config),
       'ends at the bridge': await readdir(`/sys/class/net/${config.bridge}/brif`).catch(() => []),
-      'claimed names': await namesOf(cluster.natsUrl),
+      'claimed names': await namesOf(cluster),
     };
     for (const name of ['api', 'scheduler', 'agent', 'containerd']) {
       const pid = pids[name];

@@ -1,38 +1,31 @@
 // The log as a host's credentials show it: read, followed and appended to with the rights of a host alone, also over a restart of the server.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { inboxPrefix, type NatsRole } from '@pouch/contracts';
+import type { NatsRole } from '@pouch/contracts';
 import { hostId } from '@pouch/domain';
 import { connectNats, LogUnavailable, NatsEventLog, type NatsLink } from '@pouch/eventlog';
-import { credentialsFile, makeClusterKeys, makeMemberKey, signMember, signTrust, trustLines } from '@pouch/membership';
 import { nullLogger } from '@pouch/process';
+import { makeMembers, type TestMembers } from '../../fixtures/members.ts';
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts';
 import { collect, message, until, type TestMessage } from '../../unit/eventlog/log-contract.ts';
 
-const keys = makeClusterKeys();
 const mine = 'evt.container.first.a';
-let directory: string;
+let members: TestMembers;
 let nats: NatsFixture;
 const links: NatsLink[] = [];
 
 before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'pouch-test-membership-'));
-  nats = await startNats({ config: trustLines(await signTrust(keys)).join('\n') });
+  members = await makeMembers();
+  nats = await startNats({ config: members.config });
 });
 after(async () => {
   await Promise.all(links.map((link) => link.close()));
   await nats?.stop();
-  await rm(directory, { recursive: true, force: true });
+  await members?.remove();
 });
 
 async function open(role: NatsRole): Promise<NatsEventLog<TestMessage>> {
-  const { seed, publicKey } = makeMemberKey();
-  const file = join(directory, `${publicKey}.creds`);
-  await writeFile(file, credentialsFile(await signMember(keys, { publicKey, role, expiresAtMs: null }), seed), { mode: 0o600 });
-  const link = connectNats({ servers: nats.url, name: role.kind, logger: nullLogger, credentialsFile: file, inboxPrefix: inboxPrefix(role), ...(role.kind === 'agent' ? { replicas: 'keep' } : {}) });
+  const link = connectNats({ servers: nats.url, name: role.kind, logger: nullLogger, ...await members.address(role), ...(role.kind === 'agent' ? { replicas: 'keep' } : {}) });
   links.push(link);
   return new NatsEventLog<TestMessage>({ link, logger: nullLogger });
 }

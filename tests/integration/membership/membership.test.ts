@@ -1,29 +1,33 @@
 // What a real nats-server lets a host do with the credentials that it gets: its own work, and nothing of another host.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect, createInbox, credsAuthenticator, ErrorCode, NatsError, type NatsConnection } from 'nats';
 import { inboxPrefix, pipePrefix, type NatsRole } from '@pouch/contracts';
 import { hostId } from '@pouch/domain';
-import { credentialsFile, makeClusterKeys, makeMemberKey, permissionsOf, signMember, signTrust, trustLines } from '@pouch/membership';
+import { credentialsFile, makeClusterKeys, makeMemberKey, permissionsOf, signMember, signTrust, trustLines, type ClusterKeys } from '@pouch/membership';
 import { HostClient, serveHost } from '@pouch/pipes';
 import { createLogger } from '@pouch/process';
+import { makeMembers, type TestMembers } from '../../fixtures/members.ts';
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts';
 
-const keys = makeClusterKeys();
 const first: NatsRole = { kind: 'agent', hostId: hostId('first') };
 const second: NatsRole = { kind: 'agent', hostId: hostId('second') };
 const expiresAtMs = null;
 
 describe('credentials of members', () => {
+  let members: TestMembers;
   let nats: NatsFixture;
   const open: NatsConnection[] = [];
   let api: NatsConnection;
   let host: NatsConnection;
 
-  const join = async (role: NatsRole, options: { keys?: typeof keys; expiresAtMs?: number | null } = {}): Promise<NatsConnection> => {
+  const enterAs = async (role: NatsRole, options: { keys?: ClusterKeys; expiresAtMs?: number | null } = {}): Promise<NatsConnection> => {
     const { seed, publicKey } = makeMemberKey();
-    const jwt = await signMember(options.keys ?? keys, { publicKey, role, expiresAtMs: options.expiresAtMs ?? expiresAtMs });
-    const nc = await connect({ servers: nats.url, authenticator: credsAuthenticator(Buffer.from(credentialsFile(jwt, seed))), inboxPrefix: inboxPrefix(role), reconnect: false, noAsyncTraces: true });
+    const jwt = await signMember(options.keys ?? members.authority.keys, { publicKey, role, expiresAtMs: options.expiresAtMs ?? expiresAtMs });
+    const nc = await connect({ servers: nats.url, authenticator: credsAuthenticator(Buffer.from(credentialsFile(jwt, seed))), inboxPrefix: inboxPrefix(role), reconnect: false, noAsyncTraces: true, tls: { caFile: members.caFile } });
     open.push(nc);
     return nc;
   };
@@ -43,16 +47,18 @@ describe('credentials of members', () => {
   const consumer = (name: string, filter: string): object => ({ stream_name: 'EVT', action: 'create', config: { name, filter_subject: filter, deliver_policy: 'all', ack_policy: 'none', mem_storage: true } });
 
   before(async () => {
-    nats = await startNats({ config: trustLines(await signTrust(keys)).join('\n') });
-    api = await join({ kind: 'api' });
+    members = await makeMembers();
+    nats = await startNats({ config: members.config });
+    api = await enterAs({ kind: 'api' });
     const made = await ask(api, 'STREAM.CREATE.EVT', { name: 'EVT', subjects: ['evt.>'], allow_direct: true, num_replicas: 1 });
     assert.equal(made['error'], undefined);
     for (const subject of ['evt.container.first.a', 'evt.container.second.b']) await api.request(subject, `of ${subject}`, { timeout: 2_000 });
-    host = await join(first);
+    host = await enterAs(first);
   });
   after(async () => {
     await Promise.all(open.map(async (nc) => await nc.close()));
     await nats?.stop();
+    await members?.remove();
   });
 
   test('a host reads and writes what is its own', async () => {
@@ -106,12 +112,12 @@ describe('credentials of members', () => {
   });
 
   test('what a host has JetStream deliver to another one is not taken for a call', async () => {
-    const other = await join(second);
+    const other = await enterAs(second);
     let calls = 0;
     const logger = createLogger({ service: 'test', level: 'silent' });
     const server = serveHost(other, 'second', { calls: { 'host.shutdown': () => Promise.resolve({ stopped: (calls += 1) }) }, pipes: {} }, { logger });
     // A connection of its own: where two subscriptions of one take the same call, nats-server 2.10.27 was seen to refuse the answer.
-    const listener = await join(second);
+    const listener = await enterAs(second);
     const delivered = new Promise<string>((resolve) => listener.subscribe('host.second.call.host.shutdown', { callback: (_error, message) => { if (message.reply?.startsWith('$JS.') === true) resolve(message.string()); } }));
     await Promise.all([other.flush(), listener.flush()]);
     await host.request('evt.container.first.z', '{"timeoutSeconds":0}', { timeout: 2_000 });
@@ -126,15 +132,27 @@ describe('credentials of members', () => {
 
   test('nobody connects without credentials, with those of another cluster, or with expired ones', async () => {
     const refusal = (error: unknown): boolean => error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation;
-    await assert.rejects(connect({ servers: nats.url, reconnect: false }), refusal);
-    await assert.rejects(join(first, { keys: makeClusterKeys() }), refusal);
-    await assert.rejects(join(first, { expiresAtMs: Date.now() - 60_000 }), (error) => error instanceof NatsError);
+    await assert.rejects(connect({ servers: nats.url, reconnect: false, tls: { caFile: members.caFile } }), refusal);
+    await assert.rejects(enterAs(first, { keys: makeClusterKeys() }), refusal);
+    await assert.rejects(enterAs(first, { expiresAtMs: Date.now() - 60_000 }), (error) => error instanceof NatsError);
+  });
+
+  test('nobody talks to a server whose certificate is not of the authority, or that has none', async () => {
+    const [others, plain] = await Promise.all([makeMembers(), startNats()]);
+    try {
+      await assert.rejects(connect({ servers: nats.url, reconnect: false, tls: { caFile: others.caFile } }), (error) => /self-signed certificate|unable to verify/.test(String(error)));
+      await assert.rejects(connect({ servers: plain.url, reconnect: false, tls: { caFile: members.caFile } }), (error) => error instanceof NatsError && error.code === ErrorCode.ServerOptionNotAvailable);
+    } finally {
+      await Promise.all([others.remove(), plain.stop()]);
+    }
   });
 
   test('a member whose key is revoked connects no more, the others do', async () => {
     const [gone, stays] = [makeMemberKey(), makeMemberKey()];
     const revoked = { [gone.publicKey]: Math.ceil(Date.now() / 1_000) + 1 };
-    const other = await startNats({ config: trustLines(await signTrust(keys, revoked)).join('\n') });
+    const { keys } = members.authority;
+    const accounts = await mkdtemp(join(tmpdir(), 'pouch-test-accounts-'));
+    const other = await startNats({ config: trustLines(await signTrust(keys, revoked), accounts).join('\n') });
     try {
       const enter = async ({ seed, publicKey }: typeof gone): Promise<NatsConnection> => {
         const jwt = await signMember(keys, { publicKey, role: first, expiresAtMs: null });
@@ -144,6 +162,7 @@ describe('credentials of members', () => {
       await (await enter(stays)).close();
     } finally {
       await other.stop();
+      await rm(accounts, { recursive: true, force: true });
     }
   });
 

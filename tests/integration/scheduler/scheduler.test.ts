@@ -23,7 +23,7 @@ const schedulers: Scheduler[] = [];
 
 function schedulerOn(url: string, name: string): Scheduler {
   const scheduler = startScheduler({
-    config: { natsUrl: url, natsCredentials: null, natsReplicas: 1, name, retention: { maxAgeMs: 86_400_000, maxCount: 1_000 }, strategy: 'spread', logLevel: 'silent' }, logger,
+    config: { natsUrl: url, natsCredentials: null, natsCa: null, natsReplicas: 1, name, retention: { maxAgeMs: 86_400_000, maxCount: 1_000 }, strategy: 'spread', logLevel: 'silent' }, logger,
     onFailed: (error) => { throw error; },
   });
   schedulers.push(scheduler);

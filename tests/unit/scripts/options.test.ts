@@ -28,6 +28,14 @@ test('what could not work is refused with the flag\'s name', () => {
   refused(['--run', `/${'r'.repeat(100)}`], /--run.*107/);
   refused(['--socket', `/${'s'.repeat(120)}`], /--socket/);
   refused(['--nonsense'], /nonsense/);
+  refused(['--servers', '10.0.0.1,10.0.0.2'], /--address/);
+  refused(['--address', 'a-name'], /IPv4/);
+  refused(['--address', '10.0.0.3', '--servers', '10.0.0.1,10.0.0.2'], /10\.0\.0\.3, too/);
+});
+
+test('a machine with an address is the only server where no others are named', () => {
+  assert.deepEqual(parseClusterArguments(['--address', '10.0.0.1']).options.natsCluster, { address: '10.0.0.1', servers: ['10.0.0.1'] });
+  assert.deepEqual(parseClusterArguments(['--address', '10.0.0.1', '--servers', '10.0.0.2, 10.0.0.1']).options.natsCluster, { address: '10.0.0.1', servers: ['10.0.0.2', '10.0.0.1'] });
 });
 
 test('containerd\'s sockets stand below the run directory', () => {

@@ -1,10 +1,11 @@
 // `pouch cluster certs`: a directory with a certificate authority, the api's certificate and those of clients, under the names that docker expects.
 // Works without a cluster. What is there already stays: the authority is used again, other files are only replaced with --force.
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { makeAuthority, makeCertificate, type Pair, type Purpose } from '../certs/authority.ts';
+import { makeAuthority, makeCertificate, type Pair, type Purpose } from '@pouch/membership/certificates';
+import { writeWhole } from '@pouch/membership/write-whole';
 import { CliError, UsageError } from '../errors.ts';
 
 export interface CertsFlags {
@@ -34,9 +35,9 @@ export async function certs(directory: string, flags: CertsFlags): Promise<numbe
     if (existsSync(target) && flags.force !== true) throw new CliError(`${target} is there already`, { hint: '--force replaces it; the api takes the new one without a restart' });
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const pair = await makeCertificate(authority, purpose, days, nowMs);
-    await put(join(folder, files.key), pair.key, 0o600);
-    await put(target, pair.cert, 0o644);
-    if (purpose.kind === 'client') await put(join(folder, 'ca.pem'), authority.cert, 0o644);
+    await writeWhole(join(folder, files.key), pair.key, 0o600);
+    await writeWhole(target, pair.cert, 0o644);
+    if (purpose.kind === 'client') await writeWhole(join(folder, 'ca.pem'), authority.cert, 0o644);
     made.push(folder);
   };
   if (names.length > 0) await make(root, { cert: 'server-cert.pem', key: 'server-key.pem' }, { kind: 'server', names });
@@ -65,15 +66,7 @@ async function authorityIn(root: string, nowMs: number): Promise<Pair> {
   if (existsSync(certFile) !== existsSync(keyFile)) throw new CliError(`${root} has only one of ca.pem and ca-key.pem: both are needed to sign, or neither to begin anew`);
   if (existsSync(certFile)) return { cert: await readFile(certFile, 'utf8'), key: await readFile(keyFile, 'utf8') };
   const authority = await makeAuthority(`Pouch CA ${new Date(nowMs).toISOString().slice(0, 10)}`, authorityDays, nowMs);
-  await put(keyFile, authority.key, 0o600);
-  await put(certFile, authority.cert, 0o644);
+  await writeWhole(keyFile, authority.key, 0o600);
+  await writeWhole(certFile, authority.cert, 0o644);
   return authority;
-}
-
-/** Whole or not at all: an api may be reading it. */
-async function put(file: string, text: string, mode: number): Promise<void> {
-  const half = `${file}.new`;
-  await writeFile(half, text, { mode });
-  await chmod(half, mode);
-  await rename(half, file);
 }

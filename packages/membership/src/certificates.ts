@@ -14,8 +14,8 @@ export interface Pair {
   readonly key: string;
 }
 
-/** What a certificate is for: a server under names and addresses, or a client with a name and, where given, a role of the API. */
-export type Purpose = { readonly kind: 'server'; readonly names: readonly string[] } | { readonly kind: 'client'; readonly name: string; readonly role: string | null };
+/** What a certificate is for: a server under names and addresses, the same of a peer that shows it to other servers as well, or a client with a name and, where given, a role of the API. */
+export type Purpose = { readonly kind: 'server' | 'peer'; readonly names: readonly string[] } | { readonly kind: 'client'; readonly name: string; readonly role: string | null };
 
 /** P-256: small, quick, and known to every TLS library that speaks 1.2. */
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -60,14 +60,14 @@ export async function makeCertificate(authority: Pair, purpose: Purpose, days: n
 }
 
 function subjectOf(purpose: Purpose): { CN?: string[]; OU?: string[] }[] {
-  if (purpose.kind === 'server') return [{ CN: [purpose.names[0] ?? 'pouch'] }];
-  return [{ CN: [purpose.name] }, ...(purpose.role === null ? [] : [{ OU: [unitOfRole(purpose.role)] }])];
+  if (purpose.kind === 'client') return [{ CN: [purpose.name] }, ...(purpose.role === null ? [] : [{ OU: [unitOfRole(purpose.role)] }])];
+  return [{ CN: [purpose.names[0] ?? 'pouch'] }];
 }
 
 function extensionsOf(purpose: Purpose): Extension[] {
   if (purpose.kind === 'client') return [new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth])];
   return [
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ...(purpose.kind === 'peer' ? [ExtendedKeyUsage.clientAuth] : [])]),
     new SubjectAlternativeNameExtension(purpose.names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }))),
   ];
 }
