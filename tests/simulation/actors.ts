@@ -183,7 +183,7 @@ function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
       prepare: (id: string) => { engine.snapshots.add(id); return soon(mounts); }, imageLayers: () => null, mounts: () => soon(mounts),
       remove: (id: string) => { engine.snapshots.delete(id); return soon(undefined); },
     },
-    images: { ensure: () => soon({ chainId: 'chain' }), announce: () => soon(undefined), calls: {}, pipes: {} },
+    images: { ensure: () => soon({ chainId: 'chain' }), announce: () => soon(undefined), calls: {}, pipes: {}, close: () => undefined },
     network: { detach: () => soon(undefined), cleanupOrphans: () => soon(undefined) },
     secrets: { fetch: () => soon(undefined), place: () => soon(undefined), clear: () => soon(undefined) },
   } as unknown as OuterRooms;

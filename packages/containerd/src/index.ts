@@ -19,6 +19,7 @@ export { chainIds, digestOf, parsePlatform, platformText, type ImageConfig, type
 export { nameImage, type NameRequest } from './image/naming.ts';
 export { pull, shortDigest, type PulledImage, type PullOptions, type PullProgress } from './image/pull.ts';
 export { familiarName, isDigest, parseReference, type Reference } from './image/reference.ts';
+export { readManifest, type BlobSource, type BlobStream } from './registry/repository.ts';
 export type { Credentials, RegistryConfig } from './registry/endpoints.ts';
 export { readTar, type TarEntry } from './image/tar-reader.ts';
 export { load, type LoadedImage, type LoadOptions, type LoadProgress } from './image/load.ts';

@@ -1,4 +1,4 @@
-// What an api asks of a host's agent directly, outside the log: calls with one answer, and pipes of bytes. Types only; `@pouch/pipes` carries them.
+// What an api, or another host, asks of a host's agent directly, outside the log: calls with one answer, and pipes of bytes. Types only; `@pouch/pipes` carries them.
 import type { ExecSpec, ImageRecord } from '@pouch/domain';
 
 /** Unary calls, by name: parameters and result. */
@@ -45,6 +45,8 @@ export interface HostPipes {
     params: { containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string };
     trailer: { exitCode: number | null; seq: number };
   };
+  /** Asked by other hosts: the bytes of a blob of this host's content store from `offset` on. `not-found` where it does not have it. */
+  'content.read': { params: { digest: string; offset: number }; trailer: Record<string, never> };
   /** Output: one JSON object a line, `ImageProgress`. */
   'image.pull': {
     params: { reference: string; platform: string | null; auth: RegistryAuth | null; actor: string };

@@ -58,3 +58,5 @@ export const isDelivery = (reply: string | undefined): boolean => reply?.startsW
 
 /** Where its ends of pipes are; likewise its own. */
 export const pipePrefix = (role: NatsRole): string => `_PIPE.${place(role)}`;
+/** Whether a subject can be one's end of a pipe: nothing else is ever sent frames to, whatever a member asks for. */
+export const isPipeEnd = (subject: string | undefined): subject is string => subject?.startsWith('_PIPE.') === true;

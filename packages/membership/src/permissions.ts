@@ -45,8 +45,10 @@ function ofAgent(role: NatsRole & { readonly kind: 'agent' }): NatsPermissions {
       api(`CONSUMER.MSG.NEXT.${streamName}.*`), api(`CONSUMER.DELETE.${streamName}.*`),
       // Kernels are for every host, and secrets are sealed; the bytes of both are checked against their digest.
       ...[kernelsBucket, secretsBucket].flatMap((bucket) => [api(`STREAM.INFO.OBJ_${bucket}`), api(`STREAM.MSG.GET.OBJ_${bucket}`)]),
-      // An api's end of a pipe has a random name, which only its host is told.
-      '_PIPE.api.>',
+      // Images that it lacks it has from hosts that have them.
+      'host.*.pipe.content.read',
+      // Ends of pipes have random names, which only the other end is told.
+      '_PIPE.api.>', '_PIPE.agent.>',
     ],
     subscribe: [`${inboxPrefix(role)}.>`, `${pipePrefix(role)}.>`, `host.${hostId}.call.>`, `host.${hostId}.pipe.>`],
   };

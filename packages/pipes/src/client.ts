@@ -1,6 +1,6 @@
-// The api's side: calls with one answer, and pipes, to any host by its id.
+// The side of those who ask, an api or another host: calls with one answer, and pipes, to any host by its id.
 import type { Duplex } from 'node:stream';
-import { isDelivery, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes } from '@pouch/contracts';
+import { isDelivery, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes, type NatsRole } from '@pouch/contracts';
 import { ErrorCode, NatsError, type NatsConnection } from 'nats';
 import { Endpoint } from './endpoint.ts';
 import { fromWire, HostUnreachable, toWire, type WireError } from './errors.ts';
@@ -26,9 +26,10 @@ export class HostClient {
   readonly #endpoint: Endpoint;
   readonly #hostOf = new WeakMap<object, string>();
 
-  constructor(connection: NatsConnection) {
+  /** `role`: the asker's own. */
+  constructor(connection: NatsConnection, role: NatsRole = { kind: 'api' }) {
     this.#connection = connection;
-    this.#endpoint = new Endpoint(connection, pipePrefix({ kind: 'api' }), (pipe) => pipe.destroy(new HostUnreachable(this.#hostOf.get(pipe) ?? '?')));
+    this.#endpoint = new Endpoint(connection, pipePrefix(role), (pipe) => pipe.destroy(new HostUnreachable(this.#hostOf.get(pipe) ?? '?')));
   }
 
   /** Pipes that are open now. */

@@ -110,7 +110,7 @@ export class Pipe extends Duplex {
     if (this.destroyed) return;
     this.#lastHeardMs = this.#carrier.now();
     if (number !== this.#received) {
-      this.destroy(new PipeBroken(`frames ${this.#received} to ${number - 1} of a pipe were lost with a connection`));
+      this.destroy(new PipeBroken(number > this.#received ? `frames ${this.#received} to ${number - 1} of a pipe were lost with a connection` : `frame ${number} of a pipe came twice`));
       return;
     }
     this.#received = (this.#received + 1) >>> 0;

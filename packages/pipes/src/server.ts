@@ -1,5 +1,5 @@
 // The agent's side: answers calls and serves pipes for one host.
-import { isDelivery, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes, type NatsRole } from '@pouch/contracts';
+import { isDelivery, isPipeEnd, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes, type NatsRole } from '@pouch/contracts';
 import type { Logger } from '@pouch/process';
 import type { Msg, NatsConnection } from 'nats';
 import { Endpoint } from './endpoint.ts';
@@ -51,7 +51,7 @@ export function serveHost(connection: NatsConnection, hostId: string, handlers: 
 
   const open = async (message: Msg) => {
     const name = lastTokens(message.subject);
-    if (message.reply === undefined || message.reply === '' || isDelivery(message.reply)) return; // nobody to talk to
+    if (!isPipeEnd(message.reply)) return; // nobody to talk to, or somebody who would have us say things elsewhere in our name
     const handler = Object.hasOwn(handlers.pipes, name) ? (handlers.pipes[name as HostPipeName] as Handler | undefined) : undefined;
     const full = endpoint.size >= maxPipes;
     const { pipe } = endpoint.add(message.reply);

@@ -73,7 +73,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
           return null;
         }),
       });
-      const images = createImages({ config, containerd, log, logger, now, used, gone: () => { void machines?.sweepLater(); } });
+      const images = createImages({ config, containerd, log, pipesLink, logger, now, used, gone: () => { void machines?.sweepLater(); } });
       const secrets = new Secrets({
         keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey), log, objects: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }),
         kept: (id) => layout.container(id), mountPoint: layout.secrets, logger,
@@ -102,6 +102,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
       stopBeat();
       await core.stop();
       await server.stop();
+      images.close();
       await core.close();
       await log.close();
       await sys.close();

@@ -1,8 +1,8 @@
 // What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
 import type { Containerd } from '@pouch/containerd';
 import type { Message } from '@pouch/contracts';
-import type { Container, ContainerCommand, ImagePin, NetworkAttachment } from '@pouch/domain';
-import type { EventLog } from '@pouch/eventlog';
+import type { Container, ContainerCommand, HostId, ImagePin, NetworkAttachment } from '@pouch/domain';
+import type { EventLog, NatsLink } from '@pouch/eventlog';
 import type { SysHelper } from '@pouch/native';
 import type { CallHandlers, PipeHandlers } from '@pouch/pipes';
 import type { Logger } from '@pouch/process';
@@ -25,6 +25,8 @@ export interface ImagesDeps {
   readonly config: AgentConfig;
   readonly containerd: Containerd;
   readonly log: EventLog<Message>;
+  /** To the other hosts. */
+  readonly pipesLink: NatsLink;
   readonly logger: Logger;
   readonly now: () => number;
   /** Images that containers of this host (not removed ones) stand on. */
@@ -35,11 +37,14 @@ export interface ImagesDeps {
 
 /** The images of this host. `ensure` fails with an error whose `code` is `not-found` where the host does not have the image. */
 export interface ImagesRoom {
-  ensure(pin: ImagePin): Promise<{ readonly chainId: string }>;
+  /** `holders`: other hosts that have it. */
+  ensure(pin: ImagePin, holders?: readonly HostId[]): Promise<{ readonly chainId: string }>;
   readonly calls: CallHandlers;
   readonly pipes: PipeHandlers;
   /** Tells the log of images that it does not know, and of names that are gone. Rejects with LogUnavailable. */
   announce(): Promise<void>;
+  /** Breaks off what other hosts are asked. */
+  close(): void;
 }
 
 /** What the networks' room is made with. */

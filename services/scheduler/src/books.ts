@@ -52,6 +52,8 @@ export interface HostBooks {
 export class Books {
   readonly #pages = new Map<HostId, Page>();
   readonly #promises = new Map<string, Promised>();
+  /** Hosts by image id, with how many names they have it under. */
+  readonly #holders = new Map<string, Map<HostId, number>>();
 
   of(hostId: HostId): HostBooks {
     const page = this.#page(hostId);
@@ -92,8 +94,27 @@ export class Books {
 
   holdImage(hostId: HostId, key: string, image: HeldImage | null): void {
     const { held } = this.#page(hostId);
+    const before = held.get(key);
+    if (before !== undefined) this.#countHolder(before.id, hostId, -1);
     if (image === null) held.delete(key);
-    else held.set(key, image);
+    else {
+      held.set(key, image);
+      this.#countHolder(image.id, hostId, 1);
+    }
+  }
+
+  /** Hosts that have an image, in no order. */
+  holders(imageId: string): readonly HostId[] {
+    return [...(this.#holders.get(imageId)?.keys() ?? [])];
+  }
+
+  #countHolder(imageId: string, hostId: HostId, by: 1 | -1): void {
+    const hosts = this.#holders.get(imageId) ?? new Map<HostId, number>();
+    const names = (hosts.get(hostId) ?? 0) + by;
+    if (names > 0) hosts.set(hostId, names);
+    else hosts.delete(hostId);
+    if (hosts.size > 0) this.#holders.set(imageId, hosts);
+    else this.#holders.delete(imageId);
   }
 
   #page(hostId: HostId): Page {

@@ -8,6 +8,8 @@ import type { Clock, Logger } from '@pouch/process';
 import type { Patience } from './patience.ts';
 import type { Rejection, View, Waiting } from './view.ts';
 
+/** Of the hosts that have an image, how many one that lacks it is told of. */
+const maxImageHolders = 4;
 /** Placements under way at once; the rest waits in the view. */
 const maxInFlight = 64;
 
@@ -70,11 +72,12 @@ export class Placer {
   }
 
   async #assign({ id, name, spec, hostId, predecessor, start }: Extract<Placement, { status: 'placed' }>): Promise<void> {
-    const { log, clock, logger } = this.#deps;
+    const { log, clock, logger, view } = this.#deps;
     const nowMs = clock.now();
+    const imageHolders = someOf(view.imageHolders(spec.image.id, hostId), id);
     const assigned = await execute({
       log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
-      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }) }, nowMs),
+      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), imageHolders }, nowMs),
     });
     if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
   }
@@ -102,4 +105,10 @@ export class Placer {
   #meta(atMs: number): Meta {
     return { atMs, service: 'scheduler', actor: 'scheduler', cause: null };
   }
+}
+
+/** A few, others for each container: many that come to hosts without the image at once do not all ask the same. */
+function someOf<T extends string>(holders: readonly T[], containerId: string): readonly T[] {
+  const first = holders.length === 0 ? 0 : Number.parseInt(containerId.slice(0, 8), 16) % holders.length;
+  return [...holders.slice(first), ...holders.slice(0, first)].slice(0, maxImageHolders);
 }

@@ -155,6 +155,12 @@ export class View {
     this.#books.release(containerId);
   }
 
+  /** Hosts that are up and have an image, but for `hostId`; none where that has it, too. */
+  imageHolders(imageId: string, hostId: HostId): readonly HostId[] {
+    const holders = this.#books.holders(imageId);
+    return holders.includes(hostId) ? [] : holders.filter((holder) => this.#hosts.get(holder)?.state === 'up');
+  }
+
   hosts(): readonly Host[] {
     return [...this.#hosts.values()];
   }

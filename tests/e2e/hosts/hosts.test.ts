@@ -1,6 +1,7 @@
 // Three hosts, three NATS servers, two apis, two schedulers: every container is reached from every api, wherever it runs.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { busyboxImage, dockerArchive } from '../../fixtures/images.ts';
 import { startTestMachines, type TestMachines } from '../../fixtures/machines.ts';
 import { Clients, unavailable } from '../clients/clients.ts';
 
@@ -86,6 +87,26 @@ describe('a cluster of three hosts', { skip }, () => {
       assert.equal((await out(1, 'inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', name)).trim(), 'exited 0');
       await out(1, 'rm', name);
     }
+  });
+
+  test('an image that a host lacks, and no registry has, comes from hosts that have it', async () => {
+    const third = cluster.machines[2];
+    const [client] = clients;
+    assert.ok(third !== undefined && client !== undefined);
+    const image = await busyboxImage({ reference: 'docker.io/library/only-here:1', config: { Cmd: ['echo', 'it came over'] } });
+    await third.signal('agent', 'SIGSTOP');
+    try {
+      await cluster.hosts('lost', [third.hostId]);
+      const loading = client.docker('load');
+      loading.child.stdin?.end(await dockerArchive([image]));
+      const loaded = await loading.ended;
+      assert.equal(loaded.code, 0, loaded.stderr);
+    } finally {
+      await third.signal('agent', 'SIGCONT');
+    }
+    await cluster.hosts('up', ids);
+    assert.equal(await out(1, 'run', '--rm', '--network', 'none', '-e', `constraint:node==${third.hostId}`, 'only-here:1'), 'it came over\n');
+    assert.match(await out(1, 'images', '--no-trunc', 'only-here'), new RegExp(image.imageId));
   });
 
   test('a host and NATS server whose cable is pulled are lost and come back; what ran there has run on', async () => {

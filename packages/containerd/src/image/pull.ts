@@ -4,7 +4,7 @@ import type { Containerd } from '../client.ts';
 import { ContainerdError } from '../errors.ts';
 import type { Descriptor } from '../image-store.ts';
 import { endpointsFor, type Credentials, type RegistryConfig } from '../registry/endpoints.ts';
-import { DEFAULT_TIMING, Repository, type HttpTiming } from '../registry/repository.ts';
+import { DEFAULT_TIMING, Repository, type BlobSource, type HttpTiming } from '../registry/repository.ts';
 import { download } from './download.ts';
 import { ImageError } from './image-error.ts';
 import { digestOf, entriesFor, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, parseConfig, parseManifest, parsePlatform, platformText, type ImageConfig, type Index, type Manifest, type Platform } from './manifest.ts';
@@ -26,6 +26,8 @@ export type PullOptions = {
   /** For the registry of the reference. */
   auth?: Credentials;
   registries?: RegistryConfig;
+  /** Asked before registries and mirrors, as mirrors are; the signal ends what they are asked. */
+  sources?: (signal: AbortSignal) => readonly BlobSource[];
   onProgress?: (progress: PullProgress) => void;
   /** Stops the pull; it then fails with `cancelled` and leaves nothing. */
   signal?: AbortSignal;
@@ -41,7 +43,7 @@ export type PulledImage = {
   previousDigest: string | null;
 };
 
-type Resolved = { target: Descriptor; index: { bytes: Buffer; value: Index; descriptor: Descriptor }[]; manifest: Manifest; manifestBytes: Buffer; manifestDescriptor: Descriptor; repositories: Repository[] };
+type Resolved = { target: Descriptor; index: { bytes: Buffer; value: Index; descriptor: Descriptor }[]; manifest: Manifest; manifestBytes: Buffer; manifestDescriptor: Descriptor; sources: BlobSource[] };
 
 /** Pulls `name`. Fails with ImageError (`access-denied`, `manifest-unknown`, `unreachable`, `no-platform`, …) or ContainerdError. */
 export async function pull(containerd: Containerd, name: string, options: PullOptions = {}): Promise<PulledImage> {
@@ -64,11 +66,11 @@ async function pullUnder(containerd: Containerd, lease: string, { reference, pla
   const progress = options.onProgress ?? (() => undefined);
   progress({ type: 'resolving', reference: reference.canonical, repository: reference.domain === 'docker.io' ? reference.path : reference.name, tag: reference.tag ?? reference.digest! });
   const resolved = await resolve(reference, platform, options, signal);
-  const { manifest, manifestDescriptor, repositories } = resolved;
-  const source = { [`containerd.io/distribution.source.${reference.domain}`]: reference.path };
+  const { manifest, manifestDescriptor, sources } = resolved;
+  const origin = { [`containerd.io/distribution.source.${reference.domain}`]: reference.path };
   const fetched = new Map<string, Promise<void>>();
   const fetchBlob = (blob: Descriptor, onBytes?: (current: number) => void): Promise<'downloaded' | 'exists'> =>
-    download({ containerd, repositories, blob, lease, labels: source, signal, retryMs: options.timing?.retryMs ?? DEFAULT_TIMING.retryMs, ...(onBytes ? { onBytes } : {}) });
+    download({ containerd, sources, blob, lease, labels: origin, signal, retryMs: options.timing?.retryMs ?? DEFAULT_TIMING.retryMs, ...(onBytes ? { onBytes } : {}) });
 
   if (manifest.config.size > MAX_CONFIG_BYTES) throw new ImageError('invalid-image', `the image's config is larger than ${MAX_CONFIG_BYTES} bytes`);
   await fetchBlob(manifest.config);
@@ -99,10 +101,10 @@ async function pullUnder(containerd: Containerd, lease: string, { reference, pla
 
   const labels = manifestLabels(manifest);
   await content.updateLabels(manifest.config.digest, { [snapshotLabel(containerd.snapshots.snapshotter)]: chainId }, { lease });
-  await storeDocument(containerd, lease, manifestDescriptor, resolved.manifestBytes, { ...labels, ...source });
+  await storeDocument(containerd, lease, manifestDescriptor, resolved.manifestBytes, { ...labels, ...origin });
   for (const { bytes, descriptor, value } of resolved.index) {
     const child = value.manifests.findIndex(({ digest }) => digest === manifestDescriptor.digest || resolved.index.some((other) => other.descriptor.digest === digest));
-    await storeDocument(containerd, lease, descriptor, bytes, { [`containerd.io/gc.ref.content.m.${child}`]: value.manifests[child]!.digest, ...source });
+    await storeDocument(containerd, lease, descriptor, bytes, { [`containerd.io/gc.ref.content.m.${child}`]: value.manifests[child]!.digest, ...origin });
   }
   if (signal.aborted) throw new ContainerdError('cancelled', 'pull', 'cancelled by the caller', signal.reason);
   const before = await nameImage(containerd, { name: reference.canonical, target: resolved.target, imageId: manifest.config.digest, lease });
@@ -131,32 +133,33 @@ export function shortDigest(digest: string): string {
   return digest.slice(digest.indexOf(':') + 1, digest.indexOf(':') + 13);
 }
 
-/** Mirrors and registry in order; the first that has the manifest is asked for the blobs, too. */
+/** Other sources, mirrors and registry in order; the first that has the manifest is asked for the blobs, too. */
 async function resolve(reference: Reference, platform: Platform, options: PullOptions, signal: AbortSignal): Promise<Resolved> {
   const timing = { ...DEFAULT_TIMING, ...options.timing };
-  const repositories = endpointsFor(reference, options.registries ?? {}, options.auth).map((endpoint) => new Repository(endpoint, reference.path, timing, signal));
-  const failures: { repository: Repository; error: ImageError }[] = [];
-  for (const repository of repositories) {
+  const registries = endpointsFor(reference, options.registries ?? {}, options.auth).map((endpoint) => new Repository(endpoint, reference.path, timing, signal));
+  const sources: readonly BlobSource[] = [...(options.sources?.(signal) ?? []), ...registries];
+  const failures: Failure[] = [];
+  for (const source of sources) {
     try {
-      const found = await resolveAt(repository, reference, platform);
+      const found = await resolveAt(source, reference, platform);
       // The registry itself stands here once per scheme: where one has answered, the other has nothing to add.
-      return { ...found, repositories: [repository, ...repositories.filter((other) => other !== repository && (other.endpoint.isMirror || repository.endpoint.isMirror))] };
+      return { ...found, sources: [source, ...sources.filter((other) => other !== source && (other.isMirror || source.isMirror))] };
     } catch (error) {
       if (!(error instanceof ImageError) || error.code === 'cancelled') throw error;
-      failures.push({ repository, error });
+      failures.push({ source, error });
     }
   }
   throw explain(reference, failures);
 }
 
-async function resolveAt(repository: Repository, reference: Reference, platform: Platform): Promise<Omit<Resolved, 'repositories'>> {
+async function resolveAt(source: BlobSource, reference: Reference, platform: Platform): Promise<Omit<Resolved, 'sources'>> {
   const index: Resolved['index'] = [];
   let wanted = reference.digest ?? reference.tag!;
   for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
-    const { bytes, mediaType } = await repository.manifest(wanted);
+    const { bytes, mediaType } = await source.manifest(wanted);
     const digest = digestOf(bytes);
-    if (wanted.startsWith('sha256:') && digest !== wanted) throw new ImageError('digest-mismatch', `${repository.host} answered with ${digest} where ${wanted} was asked for`);
-    const value = parseManifest(bytes, `the manifest of ${familiarName(reference)} from ${repository.host}`, mediaType);
+    if (wanted.startsWith('sha256:') && digest !== wanted) throw new ImageError('digest-mismatch', `${source.host} answered with ${digest} where ${wanted} was asked for`);
+    const value = parseManifest(bytes, `the manifest of ${familiarName(reference)} from ${source.host}`, mediaType);
     const descriptor: Descriptor = { mediaType: value.mediaType, digest, size: bytes.length };
     if (value.kind === 'manifest') {
       return { target: index[0]?.descriptor ?? descriptor, index, manifest: value, manifestBytes: bytes, manifestDescriptor: descriptor };
@@ -173,19 +176,24 @@ async function resolveAt(repository: Repository, reference: Reference, platform:
   throw new ImageError('invalid-image', `${familiarName(reference)} nests more than ${MAX_INDEX_DEPTH} indexes`);
 }
 
+interface Failure {
+  readonly source: BlobSource;
+  readonly error: ImageError;
+}
+
 /** One error for everything that was tried; the registry's own answer decides its kind. */
-function explain(reference: Reference, failures: { repository: Repository; error: ImageError }[]): ImageError {
+function explain(reference: Reference, failures: readonly Failure[]): ImageError {
   const short = familiarName(reference);
-  const own = failures.filter(({ repository }) => !repository.endpoint.isMirror);
+  const own = failures.filter(({ source }) => !source.isMirror);
   // On a loopback host https comes first and usually is not there; what http said counts then.
-  const { repository, error } = own.at(-1)!;
-  const mirrors = failures.filter((failure) => failure.repository.endpoint.isMirror).map((failure) => `mirror ${failure.repository.endpoint.url}: ${failure.error.message}`);
+  const { source, error } = own.at(-1)!;
+  const mirrors = failures.filter((failure) => failure.source.isMirror).map((failure) => `${failure.source.title}: ${failure.error.message}`);
   const also = mirrors.length === 0 ? '' : `; tried before: ${mirrors.join('; ')}`;
   switch (error.code) {
     case 'access-denied':
-      return new ImageError('access-denied', `pull access denied for ${familiarName(reference.name)}, repository does not exist or may require 'docker login': ${error.message} (asked ${repository.host}${also})`, error);
+      return new ImageError('access-denied', `pull access denied for ${familiarName(reference.name)}, repository does not exist or may require 'docker login': ${error.message} (asked ${source.host}${also})`, error);
     case 'manifest-unknown':
-      return new ImageError('manifest-unknown', `manifest for ${short} not found: manifest unknown: ${error.message} (asked ${repository.host}${also})`, error);
+      return new ImageError('manifest-unknown', `manifest for ${short} not found: manifest unknown: ${error.message} (asked ${source.host}${also})`, error);
     default:
       return new ImageError(error.code, `cannot pull ${short}: ${error.message}${also}`, error);
   }

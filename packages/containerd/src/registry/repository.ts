@@ -16,7 +16,20 @@ export const DEFAULT_TIMING: HttpTiming = { headMs: 30_000, stallMs: 60_000, ret
 /** A body with the byte it begins at. */
 export type BlobStream = { offset: number; body: AsyncIterable<Uint8Array> };
 
-export class Repository {
+/** Where manifests and blobs of one repository come from: a registry, a mirror of it, another host. */
+export interface BlobSource {
+  /** For messages: `host`, and with what it is `title`, e.g. `mirror http://localhost:5000`. */
+  readonly host: string;
+  readonly title: string;
+  /** Whether it stands in for a registry, whose own word counts more. */
+  readonly isMirror: boolean;
+  /** Fetches a manifest or index by tag or digest, unchecked. Fails with ImageError. */
+  manifest(tagOrDigest: string): Promise<{ bytes: Buffer; mediaType: string }>;
+  /** Opens a blob from `offset`; the answer may begin earlier. Null: `offset` is at or behind its end. Fails with ImageError, `unreachable` where it is worth asking again. */
+  blob(digest: string, offset: number): Promise<BlobStream | null>;
+}
+
+export class Repository implements BlobSource {
   readonly endpoint: Endpoint;
   readonly #path: string;
   readonly #timing: HttpTiming;
@@ -39,15 +52,22 @@ export class Repository {
     return new URL(this.endpoint.url).host;
   }
 
-  /** Fetches a manifest or index by tag or digest, unchecked. */
+  get title(): string {
+    return `${this.isMirror ? 'mirror' : 'registry'} ${this.endpoint.url}`;
+  }
+
+  get isMirror(): boolean {
+    return this.endpoint.isMirror;
+  }
+
   async manifest(tagOrDigest: string): Promise<{ bytes: Buffer; mediaType: string }> {
     const response = await this.#get(`manifests/${tagOrDigest}`, { accept: ACCEPT_MANIFESTS });
     if (response.status !== 200) throw await this.#failure(response, `manifest ${tagOrDigest}`);
-    const bytes = await readAll(this.#guarded(response), MAX_MANIFEST_BYTES, `the manifest from ${this.host}`);
+    const bytes = await readManifest(this.#guarded(response), this.host);
     return { bytes, mediaType: response.header('content-type') };
   }
 
-  /** Opens a blob from `offset`; the answer may begin earlier where the host knows no ranges. Null: `offset` is at or behind its end. */
+  /** The answer begins earlier than asked where the host knows no ranges. */
   async blob(digest: string, offset: number): Promise<BlobStream | null> {
     const response = await this.#get(`blobs/${digest}`, offset > 0 ? { range: `bytes=${offset}-` } : {});
     if (response.status === 416 && offset > 0) {
@@ -140,6 +160,11 @@ function firstError(body: Buffer): { code: string; message: string } {
   } catch {
     return { code: '', message: '' }; // not a registry's JSON, e.g. a proxy's page
   }
+}
+
+/** The bytes of a manifest, bounded. Fails with `invalid-image` where it is larger than any. */
+export async function readManifest(body: AsyncIterable<Uint8Array>, from: string): Promise<Buffer> {
+  return await readAll(body, MAX_MANIFEST_BYTES, `the manifest from ${from}`);
 }
 
 async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number, what: string): Promise<Buffer> {

@@ -10,7 +10,7 @@ import type { ContainerSpec } from './spec.ts';
 
 export type ContainerCommand =
   /** Scheduler: the first message on the host's subject. */
-  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean }
+  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly imageHolders?: readonly HostId[] }
   /** Scheduler: its host is lost or drained, and `successorId` is to take its place. */
   | { readonly type: 'ReplaceContainer'; readonly successorId: ContainerId; readonly why: Replacement['why'] }
   /** Scheduler: the successor stands in the log. */
@@ -39,8 +39,11 @@ type ContainerDecision = Decision<ContainerEvent>;
 export function decideContainer(state: Container | null, command: ContainerCommand, nowMs: number): ContainerDecision {
   if (command.type === 'AssignContainer') {
     if (state !== null) return refuse('already-exists', `container ${command.id} is on host ${state.hostId} already`);
-    const { id, hostId, name, spec, predecessor, start } = command;
-    return accept({ type: 'ContainerAssigned', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === true ? { startId: `start:${id}` } : {}), atMs: nowMs });
+    const { id, hostId, name, spec, predecessor, start, imageHolders } = command;
+    return accept({
+      type: 'ContainerAssigned', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === true ? { startId: `start:${id}` } : {}),
+      ...(imageHolders === undefined || imageHolders.length === 0 ? {} : { imageHolders }), atMs: nowMs,
+    });
   }
   if (state === null) return refuse('not-found', 'no such container');
   // Also of one that has gone from its host meanwhile.

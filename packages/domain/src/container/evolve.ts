@@ -6,11 +6,11 @@ import { maxRememberedFailures } from './state.ts';
 /** The state after `event`. Unknown event types, written by a newer version, leave the state as it is. */
 export function evolveContainer(state: Container | null, event: ContainerEvent): Container | null {
   if (event.type === 'ContainerAssigned') {
-    const { id, hostId, name, spec, predecessor, startId, atMs } = event;
+    const { id, hostId, name, spec, predecessor, startId, imageHolders, atMs } = event;
     const requests: Request[] = startId === undefined ? [] : [{ commandId: startId, atMs, action: { kind: 'start' } }];
     return {
       status: 'assigned', id, hostId, name, spec, createdAtMs: atMs, requests, failures: [], restartCount: 0, backoffStep: 0, manuallyStopped: false,
-      ...(predecessor === undefined ? {} : { predecessor }),
+      ...(predecessor === undefined ? {} : { predecessor }), ...(imageHolders === undefined ? {} : { imageHolders }),
     };
   }
   return state === null ? null : evolveKnown(state, event);

@@ -91,7 +91,8 @@ interface Common {
 
 export type Container = Common &
   (
-    | { readonly status: 'assigned' }
+    /** `imageHolders`: hosts that have its image, where its own does not. */
+    | { readonly status: 'assigned'; readonly imageHolders?: readonly HostId[] }
     | { readonly status: 'created'; readonly lastExit: Exit | null }
     | { readonly status: 'running'; readonly run: Run }
     | { readonly status: 'paused'; readonly run: Run }
@@ -108,7 +109,7 @@ export type RemovalReason =
 
 export type ContainerEvent =
   /** `startId`: it is to be started under this id once it is made. */
-  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly startId?: string; readonly atMs: number }
+  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly startId?: string; readonly imageHolders?: readonly HostId[]; readonly atMs: number }
   | { readonly type: 'ContainerCreated'; readonly atMs: number }
   | { readonly type: 'ContainerCreateFailed'; readonly code: string; readonly message: string; readonly atMs: number }
   | { readonly type: 'ContainerRejected'; readonly code: string; readonly message: string; readonly atMs: number }

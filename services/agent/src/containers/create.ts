@@ -18,7 +18,7 @@ export async function create(rooms: Rooms, container: Container): Promise<void> 
   try {
     const unable = isMachine(spec) ? explainMachineMisfit(spec) : null;
     if (unable !== null) throw new ImpossibleError('bad-parameter', `${unable.field}: ${unable.reason}`);
-    const [{ chainId }] = await Promise.all([rooms.images.ensure(spec.image), isMachine(spec) ? rooms.machines?.ensureKernel(spec) : undefined, rooms.secrets.fetch(container)]);
+    const [{ chainId }] = await Promise.all([rooms.images.ensure(spec.image, container.status === 'assigned' ? container.imageHolders : []), isMachine(spec) ? rooms.machines?.ensureKernel(spec) : undefined, rooms.secrets.fetch(container)]);
     const prepared = rooms.rootfs.prepare(id, chainId);
     const layers = rooms.rootfs.imageLayers(chainId) ?? layersOf(await prepared);
     await both(prepared, recordWithFiles(rooms, container, layers));

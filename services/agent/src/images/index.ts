@@ -4,9 +4,11 @@ import type { HostCalls } from '@pouch/contracts';
 import type { ImageArrival } from '@pouch/domain';
 import { OperatingError } from '@pouch/process';
 import type { ImagesDeps, ImagesRoom } from '../rooms.ts';
+import { ContentServer } from './content.ts';
 import { Ensurer } from './ensure.ts';
 import { answering, noSuchImage } from './failures.ts';
 import { Inventory, isUnnamed } from './inventory.ts';
+import { Peers } from './peers.ts';
 import { parseRegistries } from './registries.ts';
 import { pruneImages, removeImage, type RemovalDeps } from './removal.ts';
 import { Reports } from './reports.ts';
@@ -14,7 +16,7 @@ import { Transfers } from './transfers.ts';
 import { Turns } from './turns.ts';
 
 /** Throws ConfigError where the registries' configuration is wrong. */
-export function createImages({ config, containerd, log, logger, now, used, gone }: ImagesDeps): ImagesRoom {
+export function createImages({ config, containerd, log, pipesLink, logger, now, used, gone }: ImagesDeps): ImagesRoom {
   const registries = parseRegistries(config.registries);
   const startedAtMs = now();
   const turns = new Turns();
@@ -22,8 +24,10 @@ export function createImages({ config, containerd, log, logger, now, used, gone 
   const reports = new Reports({ log, logger, hostId: config.hostId, now, inventory });
   const arrived = (names: readonly string[], arrival: ImageArrival, actor: string): Promise<number> =>
     turns.take(() => reports.tell({ arrivals: new Map(names.map((name) => [name, arrival])), actor }));
+  const peers = new Peers({ link: pipesLink, hostId: config.hostId });
+  const content = new ContentServer(containerd);
   const ensurer = new Ensurer({
-    containerd, registries, inventory, logger, hostId: config.hostId,
+    containerd, registries, inventory, peers, logger, hostId: config.hostId,
     // The container is not kept waiting for a log that is away: the comparison is made again when it is back.
     arrived: (name) => arrived([name], 'pulled', 'agent').then(() => undefined, (error: unknown) => { logger.warn({ image: name, err: error }, 'an image that came is told later'); }),
   });
@@ -63,7 +67,7 @@ export function createImages({ config, containerd, log, logger, now, used, gone 
   });
 
   return {
-    ensure: (pin) => ensurer.ensure(pin),
+    ensure: (pin, holders) => ensurer.ensure(pin, holders),
     calls: {
       'image.tag': tag,
       'image.remove': ({ name, force, actor }) => changing(actor, new Map(), () => removeImage(removal, { name, force })),
@@ -72,6 +76,7 @@ export function createImages({ config, containerd, log, logger, now, used, gone 
     pipes: {
       'image.pull': (params, pipe) => answering(() => transfers.pull(params, pipe)),
       'image.load': (params, pipe) => answering(() => transfers.load(params, pipe)),
+      'content.read': (params, pipe) => content.read(params, pipe),
     },
     announce: () => turns.take(async () => {
       // Leases of an agent that was killed hold half-pulled layers for a day.
@@ -81,6 +86,7 @@ export function createImages({ config, containerd, log, logger, now, used, gone 
       reports.forget();
       await reports.tell({ actor: 'agent' });
     }),
+    close: () => { peers.close(); },
   };
 }
 
