@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { connect, createInbox, credsAuthenticator, ErrorCode, NatsError, type NatsConnection } from 'nats';
 import { inboxPrefix, pipePrefix, type NatsRole } from '@pouch/contracts';
@@ -130,6 +131,24 @@ describe('credentials of members', () => {
     await server.stop();
   });
 
+  test('a host reads blobs of images from another one, and asks it nothing else', async () => {
+    const other = await enterAs(second);
+    const server = serveHost(other, 'second', { calls: {}, pipes: { 'content.read': (_params, pipe) => {
+      pipe.accept();
+      pipe.resume();
+      pipe.write('a blob');
+      return Promise.resolve({});
+    } } }, { logger: createLogger({ service: 'test', level: 'silent' }) });
+    await other.flush();
+    const client = new HostClient(host, first);
+    const pipe = await client.open('second', 'content.read', { digest: 'sha256:00', offset: 0 });
+    pipe.end();
+    assert.equal(await text(pipe), 'a blob');
+    for (const name of ['container.logs', 'container.attach', 'image.pull']) await refused(host, `host.second.pipe.${name}`);
+    client.close();
+    await server.stop();
+  });
+
   test('nobody connects without credentials, with those of another cluster, or with expired ones', async () => {
     const refusal = (error: unknown): boolean => error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation;
     await assert.rejects(connect({ servers: nats.url, reconnect: false, tls: { caFile: members.caFile } }), refusal);
@@ -166,7 +185,7 @@ describe('credentials of members', () => {
     }
   });
 
-  test('every subject that a host may publish to names it, its cluster\'s log, or an api\'s end of a pipe', () => {
+  test('every subject that a host may publish to names it, its cluster\'s log, blobs of images, or an end of a pipe', () => {
     for (const subject of permissionsOf(first).publish) assert.doesNotMatch(subject, /second|\$KV|SNAPSHOT|PURGE|NAMES|LIST|evt\.>/);
   });
 });

@@ -93,6 +93,19 @@ test('a refusal before the pipe is open rejects the opening; a failure after it 
   await assert.rejects(pipe.trailer, /the log file broke/);
 });
 
+test('a host sends nothing to a subject that is no end of a pipe, whoever asks it to', async () => {
+  let opened = 0;
+  onLogs = () => Promise.resolve((opened += 1)).then(() => ({}));
+  const said: string[] = [];
+  const listening = apiSide.subscribe('evt.>', { callback: (_error, message) => { said.push(message.subject); } });
+  apiSide.publish('host.h1.pipe.container.logs', JSON.stringify(logs), { reply: 'evt.container.h1.c' });
+  await apiSide.flush();
+  // Whatever it answers to that comes before its answer to this.
+  await client.call('h1', 'container.top', { containerId: 'c', psArgs: '' });
+  assert.deepEqual([opened, said], [0, []]);
+  listening.unsubscribe();
+});
+
 test('input that ends is an end for the host while its output goes on', async () => {
   onLoad = async (pipe) => {
     const input = await text(pipe);
