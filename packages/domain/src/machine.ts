@@ -67,6 +67,14 @@ export function explainKernel(spec: ContainerSpec, { id, facts }: { readonly id:
   return isUnbootable(profiles) ? `the guest kernel ${JSON.stringify(name)} does not boot there: ${profiles.map((probe) => `${probe.profile}: ${probe.lacks.join(', ') || 'no answer'}`).join('; ')}` : null;
 }
 
+/** Why a container cannot join another one's network, as a sentence, or null: a machine has a network stack of its own beside the host's, and there can be one such at most. */
+export function explainJoin(joining: Pick<ContainerSpec, 'runtime'>, { name, spec }: { readonly name: string; readonly spec: ContainerSpec }): string | null {
+  if (!isMachine(joining)) return null;
+  const own = `a container of runtime ${machineRuntime} is a virtual machine with a network stack of its own`;
+  if (isMachine(spec)) return `${own}, and so is ${name}: of two it could not be told which one listens on a port; a container of another runtime can join it`;
+  return spec.network.mode === 'host' ? `${own} and cannot have the host's, which ${name} has` : null;
+}
+
 /** A setting that a container with a kernel of its own cannot have. */
 export interface MachineMisfit {
   /** Docker's name of the setting. */
@@ -77,8 +85,7 @@ export interface MachineMisfit {
 /** The first setting that cannot be, with its reason; null: all can. */
 export function explainMachineMisfit(spec: ContainerSpec): MachineMisfit | null {
   const own = `a container of runtime ${machineRuntime} is a virtual machine`;
-  if (spec.network.mode === 'host') return { field: 'HostConfig.NetworkMode', reason: `${own} with a network stack of its own and cannot have the host's; bridge and none are possible` };
-  if (spec.network.mode === 'container') return { field: 'HostConfig.NetworkMode', reason: `${own} and cannot join the network of another container yet: it would take all of its traffic; bridge and none are possible` };
+  if (spec.network.mode === 'host') return { field: 'HostConfig.NetworkMode', reason: `${own} with a network stack of its own and cannot have the host's; bridge, none and container:NAME are possible` };
   if (spec.privileged) return { field: 'HostConfig.Privileged', reason: `${own} with a kernel of its own: there is nothing of the host to be privileged on; CapAdd gives capabilities inside it` };
   if (spec.devices.length > 0) return { field: 'HostConfig.Devices', reason: `${own} and does not reach devices of the host` };
   if (spec.seccomp.profile === 'custom') return { field: 'HostConfig.SecurityOpt', reason: `${own} with a kernel of its own, to which no seccomp profile is applied; leave it out` };

@@ -9,6 +9,7 @@ import type { Monitor } from './launch.ts';
 import { consoleLines, fatalLine, keepConsole, readConsole } from './machine/console.ts';
 import { planMachine } from './machine-plan.ts';
 import { newNetwork, readNetwork } from './network.ts';
+import { isJoined, refuseHostNetwork, shareNetwork } from './network-sharing.ts';
 import { placesOf } from './places.ts';
 import { checkProcess, readSpec, type RuntimeSpec } from './spec.ts';
 import { guestDevices, refuseImpossible, spawnPayload } from './spec-to-guest.ts';
@@ -32,12 +33,14 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   cleanUp.push(() => rm(places.socketDir, { recursive: true, force: true }));
 
   let netns = spec.linux?.namespaces?.find(({ type }) => type === 'network')?.path;
+  const joined = isJoined(netns);
   let holder: Awaited<ReturnType<typeof newNetwork>> | undefined;
   if (!netns) {
     holder = await newNetwork();
     netns = holder.path;
   }
   try {
+    if (joined) refuseHostNetwork(netns);
     for (const kind of ['prestart', 'createRuntime'] as const) await runHooks(kind, spec.hooks ?? {}, hookState(request, spec, holder?.pid ?? process.pid, 'creating'));
     const isEmpty = holder !== undefined && (spec.hooks?.prestart ?? []).length + (spec.hooks?.createRuntime ?? []).length === 0;
     // The programs that read it run beside the planning of everything else.
@@ -50,13 +53,14 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     limitCgroups(cgroups, spec.linux?.resources ?? {}, plan.machine.memoryBytes);
     await writeFile(join(places.stateDir, 'spawn.bin'), spawnPayload(spec.process), { mode: 0o600 });
     writeState(root, { ...state, cgroups });
-    const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns });
+    const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns, joined });
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
     // The monitor has read it, and files of the container's that are for nobody else may be in it.
     await rm(join(places.stateDir, 'configure.bin'), { force: true });
     const pidStart = processStart(monitor.pid);
     if (pidStart === undefined) throw new Failure('machine', 'the monitor has ended');
     writeState(root, { ...state, cgroups, pid: monitor.pid, pidStart, memoryBytes: plan.machine.memoryBytes, vcpus: plan.machine.vcpus });
+    if (joined) await shareNetwork(root, id, netns);
     return monitor;
   } finally {
     holder?.end();

@@ -26,6 +26,7 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   'make-template': () => import('./verbs/make-template.ts'),
   'fill-pool': () => import('./verbs/fill-pool.ts'),
   pool: () => import('./verbs/pool.ts'),
+  'share-network': () => import('./verbs/share-network.ts'),
 };
 
 const versionText = 'runv version 0.1.0\nspec: 1.0.2\n';

@@ -7,11 +7,14 @@ import { tapFd } from './machine/qemu-command.ts';
 import { configure } from './protocol/ops.ts';
 import { record, u32 } from './protocol/records.ts';
 
-interface LinkInfo { readonly ifname: string; readonly link_type: string; readonly address?: string; readonly mtu?: number; readonly flags?: readonly string[]; readonly linkinfo?: { readonly info_kind?: string }; readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number; readonly scope?: string }[] }
+export interface LinkInfo { readonly ifname: string; readonly link_type: string; readonly address?: string; readonly mtu?: number; readonly flags?: readonly string[]; readonly linkinfo?: { readonly info_kind?: string }; readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number; readonly scope?: string }[] }
 interface RouteInfo { readonly dst: string; readonly gateway?: string; readonly dev?: string; readonly protocol?: string; readonly type?: string }
 
 /** The tap of a machine, in the container's network namespace; it is there as long as its QEMU is. */
 export const tapName = `tap${tapFd}`;
+
+/** Of the links that sharing a namespace takes (network-sharing.ts). */
+export const loopPrefix = 'rv-loop';
 
 export interface GuestNetwork { readonly link: string; readonly mac: string; readonly records: readonly Buffer[] }
 
@@ -38,13 +41,13 @@ function routeRecord(route: RouteInfo, family: 4 | 6, link: string): Buffer {
 
 /**
  * From the words of `ip -j`. Undefined where there is no link but the loopback. Pure.
- * Throws a Failure for what a machine cannot have: several links, and a namespace that another machine has, whose traffic it would take.
+ * Throws a Failure for what a machine cannot have: several links, and a namespace that another machine has.
  */
 export function guestNetwork(links: readonly LinkInfo[], routes4: readonly RouteInfo[], routes6: readonly RouteInfo[]): GuestNetwork | undefined {
-  const real = links.filter(({ link_type: type, linkinfo }) => type === 'ether' && linkinfo?.info_kind !== 'tun');
+  const real = links.filter(({ ifname, link_type: type, linkinfo }) => type === 'ether' && linkinfo?.info_kind !== 'tun' && !ifname.startsWith(loopPrefix));
   const [link, ...more] = real;
   if (link === undefined) return undefined;
-  if (links.some(({ ifname, linkinfo }) => ifname === tapName && linkinfo?.info_kind === 'tun')) throw new Failure('unsupported', `the network namespace is that of another virtual machine (${tapName} is there), which receives all that arrives: give this container a network of its own`);
+  if (links.some(({ ifname, linkinfo }) => ifname === tapName && linkinfo?.info_kind === 'tun')) throw new Failure('unsupported', `the network namespace is that of another virtual machine (${tapName} is there), and of two it could not be told which one listens on a port: give this container a network of its own`);
   if (more.length > 0) throw new Failure('unsupported', `the interfaces ${real.map(({ ifname }) => ifname).join(', ')}: a virtual machine has one network interface`);
   const mac = link.address ?? '';
   const name = link.ifname;

@@ -34,6 +34,8 @@ export interface MachineStart {
   readonly cgroups: readonly string[];
   readonly terminal: boolean;
   readonly netns: string | undefined;
+  /** It is another container's: what arrives there is not all the machine's. */
+  readonly joined: boolean;
 }
 
 type Line = readonly [key: string, value: string | number];
@@ -50,7 +52,7 @@ export async function makePlaces(places: Places, config: RunvConfig): Promise<vo
 }
 
 /** What every machine's monitor is told, wherever its QEMU comes from. */
-function commonLines({ request, plan, config, cgroups, terminal, netns }: MachineStart): Line[] {
+function commonLines({ request, plan, config, cgroups, terminal, netns, joined }: MachineStart): Line[] {
   const places = placesOf(request.root, request.id);
   const at = (name: string): string => join(places.stateDir, name);
   const console: Line[] = terminal ? [['tty', 1], ['console-socket', resolve(request.consoleSocket ?? '')]] : [];
@@ -60,6 +62,7 @@ function commonLines({ request, plan, config, cgroups, terminal, netns }: Machin
     ...(request.pidFile === undefined ? [] : [['pid-file', resolve(request.pidFile)] as const]),
     ...(netns === undefined ? [] : [['netns', netns] as const]),
     ...(plan.machine.nic === undefined || plan.network === undefined ? [] : [['tap', tapName], ['link', plan.network.link]] as const),
+    ...(joined ? [['shared', 1] as const] : []),
     ...cgroups.map((directory): Line => ['cgroup', join(directory, 'cgroup.procs')]),
     ['uid', config.uid], ['gid', config.gid],
     ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs], ['poweroff-timeout-ms', config.powerOffTimeoutMs],
@@ -129,9 +132,9 @@ async function startOwn(start: MachineStart, template: Template | undefined): Pr
 
 /** Answers once the guest is configured. */
 export async function startMachine(start: MachineStart): Promise<Monitor> {
-  const { request: { root }, spec, plan: { machine, root: rootRecords, scratch }, config } = start;
+  const { request: { root }, spec, plan: { machine, root: rootRecords, scratch }, config, joined } = start;
   const templates = config.templates && isTemplatable(machine);
-  const key = templates && config.pool > 0 && (await isPoolable(machine, scratch, config.layerDir)) ? await memberKey(machine, rootRecords) : undefined;
+  const key = templates && !joined && config.pool > 0 && (await isPoolable(machine, scratch, config.layerDir)) ? await memberKey(machine, rootRecords) : undefined;
   if (key !== undefined) await noteUse(config.layerDir, key, Date.now());
   const fill = (): void => {
     if (key !== undefined) later(root, 'fill-pool', encodeWanted({ machine, root: rootRecords, rehearsal: rehearsalOf(spec, rootRecords) }));

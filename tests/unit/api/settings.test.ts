@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { DockerCreateBody, DockerHostConfig } from '@pouch/contracts';
-import { containerId, imageId, type ContainerSpec, type ImageDefaults } from '@pouch/domain';
+import { containerId, explainJoin, imageId, type ContainerSpec, type ImageDefaults } from '@pouch/domain';
 import { readSettings, settings, showConfig, showHostConfig } from '../../../services/api/src/containers/settings.ts';
 import { parseBody } from '../../../services/api/src/http/body.ts';
 import { aContainerId } from '../../fixtures/domain.ts';
@@ -15,7 +15,7 @@ function read(body: DockerCreateBody, defaults: Partial<ImageDefaults> = {}): { 
   return readSettings(body, {
     id: containerId('c'.repeat(64)), defaultRuntime: 'runc', runtimes: ['crun', 'runc', 'runv'], kernels: ['debian-6.1', 'old-2.6.32'],
     image: { pin: { reference: 'busybox', name: 'docker.io/library/busybox:latest', id: imageId(`sha256:${'b'.repeat(64)}`), manifestDigest: `sha256:${'d'.repeat(64)}` }, defaults: { ...noDefaults, ...defaults } },
-    findContainer: (name) => (name === 'other' ? ({ id: aContainerId, name, spec: read({}).spec } as never) : null),
+    findContainer: (name) => (name === 'other' || name === aContainerId ? ({ id: aContainerId, name, spec: read({}).spec } as never) : null),
   });
 }
 
@@ -121,7 +121,10 @@ test('a virtual machine is refused what it cannot have, by name and with a reaso
     }
   };
   assert.match(machine({ NetworkMode: 'host' }), /^HostConfig\.NetworkMode: .*network stack of its own/);
-  assert.match(machine({ NetworkMode: 'container:other' }), /^HostConfig\.NetworkMode: .*cannot join the network of another container yet/);
+  assert.equal(machine({ NetworkMode: 'container:other' }), 'taken');
+  assert.equal(explainJoin({ runtime: 'runc' }, { name: 'vm', spec: { ...read({}).spec, runtime: 'runv' } }), null);
+  assert.match(explainJoin({ runtime: 'runv' }, { name: 'vm', spec: { ...read({}).spec, runtime: 'runv' } }) ?? '', /so is vm: of two/);
+  assert.match(explainJoin({ runtime: 'runv' }, { name: 'hosted', spec: { ...read({}).spec, network: { mode: 'host' } } }) ?? '', /which hosted has/);
   assert.match(machine({ Privileged: true }), /^HostConfig\.Privileged: .*kernel of its own/);
   assert.match(machine({ Devices: [{ PathOnHost: '/dev/null' }] }), /^HostConfig\.Devices: /);
   assert.match(machine({ PidMode: 'host' }), /^HostConfig\.PidMode: /);

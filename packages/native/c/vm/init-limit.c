@@ -102,6 +102,17 @@ void join_group(void)
   }
 }
 
+static int update_shared(const struct record *record)
+{
+  const unsigned char *at = record->bytes;
+  char link[16];
+  size_t length = record->length < 17 ? 0 : record->length - 16;
+  if (length == 0 || length >= sizeof link) return refuse(EPROTO, "UPDATE: setting %u of %u bytes", record->tag, record->length);
+  memcpy(link, at + 16, length);
+  link[length] = '\0';
+  return strchr(link, '/') != NULL ? refuse(EINVAL, "%s: no name for a link", link) : share_address(at, at + 4, at + 8, get16(at + 12), get16(at + 14), link);
+}
+
 int update_machine(const unsigned char *payload, size_t length)
 {
   struct reader reader = { payload, payload + length };
@@ -109,6 +120,10 @@ int update_machine(const unsigned char *payload, size_t length)
   int more;
   while ((more = next_record(&reader, &record)) != 0) {
     if (more < 0) return -1;
+    if (record.tag == VM_U_SHARED_ADDRESS) {
+      if (update_shared(&record) < 0) return -1;
+      continue;
+    }
     if (record.tag != VM_U_MEMORY && record.tag != VM_U_PIDS) return refuse(ENOTSUP, "UPDATE: unknown setting %u", record.tag);
     if (record.length != 8) return refuse(EPROTO, "UPDATE: setting %u of %u bytes", record.tag, record.length);
     if (limit_container(&controllers[record.tag == VM_U_MEMORY ? MEMORY : PIDS], get64(record.bytes)) < 0) return -1;

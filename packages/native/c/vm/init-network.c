@@ -14,15 +14,16 @@
 #ifndef AF_NETLINK
 #define AF_NETLINK 16
 #endif
-enum { NETLINK_ROUTE = 0, RTM_NEWADDR = 20, RTM_NEWROUTE = 24, NLMSG_ERROR = 2 };
-enum { NLM_F_REQUEST = 1, NLM_F_ACK = 4, NLM_F_REPLACE = 0x100, NLM_F_CREATE = 0x400 };
-enum { IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_BROADCAST = 4, RTA_DST = 1, RTA_OIF = 4, RTA_GATEWAY = 5 };
-enum { IFA_F_NODAD = 2, RT_TABLE_MAIN = 254, RTPROT_BOOT = 3, RT_SCOPE_UNIVERSE = 0, RT_SCOPE_LINK = 253, RTN_UNICAST = 1 };
+enum { NETLINK_ROUTE = 0, RTM_NEWADDR = 20, RTM_NEWROUTE = 24, RTM_NEWRULE = 32, RTM_DELRULE = 33, NLMSG_ERROR = 2 };
+enum { NLM_F_REQUEST = 1, NLM_F_ACK = 4, NLM_F_REPLACE = 0x100, NLM_F_EXCL = 0x200, NLM_F_CREATE = 0x400 };
+enum { IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_BROADCAST = 4, RTA_DST = 1, RTA_OIF = 4, RTA_GATEWAY = 5, RTA_PREFSRC = 7, FRA_DST = 1, FRA_IIFNAME = 3, FRA_PRIORITY = 6, FR_ACT_TO_TBL = 1 };
+enum { IFA_F_NODAD = 2, RT_TABLE_MAIN = 254, RT_TABLE_LOCAL = 255, RTPROT_BOOT = 3, RT_SCOPE_UNIVERSE = 0, RT_SCOPE_LINK = 253, RTN_UNICAST = 1 };
 
 struct netlink_address { uint16_t family, pad; uint32_t pid, groups; };
 struct netlink_header { uint32_t length; uint16_t type, flags; uint32_t sequence, pid; };
 struct address_message { uint8_t family, prefix, flags, scope; uint32_t index; };
 struct route_message { uint8_t family, destination, source, tos, table, protocol, scope, type; uint32_t flags; };
+struct rule_message { uint8_t family, destination, source, tos, table, zero[2], action; uint32_t flags; };
 
 struct request {
   struct netlink_header header;
@@ -185,22 +186,73 @@ int add_address(uint8_t family, uint8_t prefix, const unsigned char *address, co
   return ask_kernel(&request) < 0 ? fail("address of family %u on %s", family, link) : 0;
 }
 
-int add_route(uint8_t family, uint8_t prefix, const unsigned char *destination, const unsigned char *gateway, const char *link)
+struct route {
+  uint8_t family, prefix, table;
+  const unsigned char *destination, *gateway, *source; // source: what the guest's own packets come from, or NULL
+  const char *link;
+};
+
+static int put_route(const struct route *route)
 {
   static const unsigned char none[16];
   struct request request = { .header = { .type = RTM_NEWROUTE, .flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE } };
-  size_t size = family == 4 ? 4 : 16;
-  bool direct = memcmp(gateway, none, size) == 0;
+  size_t size = route->family == 4 ? 4 : 16;
+  bool direct = memcmp(route->gateway, none, size) == 0;
   struct route_message message = {
-    .family = family == 4 ? AF_INET : AF_INET6, .destination = prefix, .table = RT_TABLE_MAIN, .protocol = RTPROT_BOOT,
+    .family = route->family == 4 ? AF_INET : AF_INET6, .destination = route->prefix, .table = route->table, .protocol = RTPROT_BOOT,
     .scope = direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE, .type = RTN_UNICAST,
   };
   uint32_t index = 0;
-  if (link_index(link, &index) < 0) return -1;
+  if (link_index(route->link, &index) < 0) return -1;
   memcpy(request.body, &message, sizeof message);
   request.header.length = sizeof request.header + sizeof message;
-  if (prefix > 0) put_attribute(&request, RTA_DST, destination, size);
-  if (!direct) put_attribute(&request, RTA_GATEWAY, gateway, size);
+  if (route->prefix > 0) put_attribute(&request, RTA_DST, route->destination, size);
+  if (!direct) put_attribute(&request, RTA_GATEWAY, route->gateway, size);
+  if (route->source != NULL) put_attribute(&request, RTA_PREFSRC, route->source, size);
   put_attribute(&request, RTA_OIF, &index, sizeof index);
-  return ask_kernel(&request) < 0 ? fail("route of family %u by %s", family, link) : 0;
+  return ask_kernel(&request) < 0 ? fail("route of family %u by %s", route->family, route->link) : 0;
+}
+
+int add_route(uint8_t family, uint8_t prefix, const unsigned char *destination, const unsigned char *gateway, const char *link)
+{
+  return put_route(&(struct route){ family, prefix, RT_TABLE_MAIN, destination, gateway, NULL, link });
+}
+
+// Which table is asked first: for everything, or for what processes here send to one address. The same rule twice is one.
+static int put_rule(uint16_t type, uint32_t priority, uint8_t table, const unsigned char *to)
+{
+  uint16_t flags = type == RTM_NEWRULE ? NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL : NLM_F_REQUEST | NLM_F_ACK;
+  struct request request = { .header = { .type = type, .flags = flags } };
+  struct rule_message message = { .family = AF_INET, .destination = to == NULL ? 0 : 32, .table = table, .action = FR_ACT_TO_TBL };
+  memcpy(request.body, &message, sizeof message);
+  request.header.length = sizeof request.header + sizeof message;
+  if (to != NULL) {
+    put_attribute(&request, FRA_DST, to, 4);
+    put_attribute(&request, FRA_IIFNAME, "lo", sizeof "lo");
+  }
+  put_attribute(&request, FRA_PRIORITY, &priority, sizeof priority);
+  return ask_kernel(&request);
+}
+
+static int network_setting(const char *name, const char *value)
+{
+  char path[96];
+  snprintf(path, sizeof path, "sys/net/ipv4/%s", name);
+  return write_at(machine.proc, path, value, strlen(value)) < 0 ? fail("sysctl %s", path + 4) : 0;
+}
+
+int share_address(const unsigned char address[4], const unsigned char own[4], const unsigned char other[4], uint16_t first, uint16_t last, const char *link)
+{
+  enum { TO_SHARED = 10, LOCAL = 32, SHARED_TABLE = 77 };
+  static const unsigned char none[4];
+  char ports[16], accept[64];
+  snprintf(ports, sizeof ports, "%u %u", first, last);
+  snprintf(accept, sizeof accept, "conf/%.20s/accept_local", link);
+  if (network_setting("ip_local_port_range", ports) < 0 || add_address(4, 32, own, link) < 0) return -1;
+  if (put_route(&(struct route){ 4, 32, RT_TABLE_MAIN, other, none, address, link }) < 0) return -1;
+  if (put_route(&(struct route){ 4, 32, SHARED_TABLE, address, other, own, link }) < 0) return -1;
+  // The address is asked of the namespace before it is found to be our own; what comes from there is ours.
+  if (put_rule(RTM_NEWRULE, LOCAL, RT_TABLE_LOCAL, NULL) < 0 || put_rule(RTM_NEWRULE, TO_SHARED, SHARED_TABLE, address) < 0) return fail("rules of routing");
+  if (put_rule(RTM_DELRULE, 0, RT_TABLE_LOCAL, NULL) < 0 && errno != ENOENT) return fail("the first rule of routing");
+  return network_setting(accept, "1");
 }

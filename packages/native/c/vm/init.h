@@ -128,6 +128,8 @@ int loopback_up(void);
 int setup_link(uint32_t mtu, const unsigned char mac[6], const char *name);
 int add_address(uint8_t family, uint8_t prefix, const unsigned char *address, const char *link);
 int add_route(uint8_t family, uint8_t prefix, const unsigned char *destination, const unsigned char *gateway, const char *link);
+// VM_U_SHARED_ADDRESS: `own` and `other` are this guest's end and the namespace's of the link between them.
+int share_address(const unsigned char address[4], const unsigned char own[4], const unsigned char other[4], uint16_t first, uint16_t last, const char *link);
 
 // init-process.c: the table of processes and their streams.
 struct process {

@@ -36,6 +36,7 @@ static const struct key {
 	{ "netns", TEXT, offsetof(struct config, netns) },
 	{ "tap", TEXT, offsetof(struct config, tap) },
 	{ "link", TEXT, offsetof(struct config, link) },
+	{ "shared", FLAG, offsetof(struct config, shared) },
 	{ "mac", UNUSED, 0 },
 	{ "cgroup", CGROUP, 0 },
 	{ "uid", ID, offsetof(struct config, uid) },

@@ -29,7 +29,7 @@ struct config {
 	enum role role;
 	uint32_t id;
 	const char *socket, *control, *configure, *spawn, *console_socket, *pid_file, *netns, *tap, *link, *status, *console, *qemu_log, *log, *not_found, *keeper, *directory, *owned;
-	bool tty, has_stdin, detach, log_json, transient;
+	bool tty, has_stdin, detach, log_json, transient, shared;
 	const char *cgroups[CGROUPS_MAX];
 	size_t cgroup_count;
 	int64_t uid, gid; // -1: stay as we are

@@ -181,7 +181,7 @@ int tap_wire(const struct config *config, char *why, size_t why_size)
 	if (control < 0 || netlink < 0) result = fail(why, why_size, "socket");
 	else if ((link = index_of(control, config->link)) < 0) result = fail(why, why_size, config->link);
 	else if ((tap = index_of(control, config->tap)) < 0 || bring_up(control, config->tap, config->link) < 0) result = fail(why, why_size, config->tap);
-	else if (redirect(netlink, link, tap) < 0 || redirect(netlink, tap, link) < 0) result = fail(why, why_size, "redirect (tc ingress, u32, mirred)");
+	else if (!config->shared && (redirect(netlink, link, tap) < 0 || redirect(netlink, tap, link) < 0)) result = fail(why, why_size, "redirect (tc ingress, u32, mirred)");
 	if (control >= 0) close(control);
 	if (netlink >= 0) close(netlink);
 	return result;

@@ -16,6 +16,7 @@
 //   pid-file PATH          written (own pid) before the ready line
 //   netns PATH             the monitor, QEMU and the side processes live in it
 //   tap NAME, link NAME    a tap in netns, cross-redirected with the link (default eth0), same MTU, passed to QEMU as fd 10; needs netns
+//   shared 1               others have the link too: the tap is only brought up, and whoever started us joins the two
 //   mac …                  accepted, unused: QEMU's arguments carry it
 //   keeper PATH            machine: the socket of a keeper, whose QEMU this machine takes over; then there is no qemu-arg, open or side
 //   cgroup PATH            repeated, both roles: a cgroup.procs file to write oneself into, first of all

@@ -117,5 +117,8 @@ enum vm_stats {
 enum vm_update {
   VM_U_MEMORY = 1,     // u64 bytes: what the container's memory cgroup in the guest may use; ENOTSUP where it has none
   VM_U_PIDS = 2,       // as VM_C_PIDS; all ones: no limit
+  VM_U_SHARED_ADDRESS = 3, // IPv4: u8 address[4], own[4], other[4], u16 first port, u16 last port, link name: processes of the host have this
+                       // address too. Link-local own is the guest's end and other the host's; what the guest sends to the address goes to other;
+                       // the ports are those that it calls out from. May be said again
 };
 #endif

@@ -16,7 +16,7 @@ export const configure = {
 export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11 } as const;
 
 /** Tags of UPDATE. */
-export const updateTag = { memory: 1, pids: 2 } as const;
+export const updateTag = { memory: 1, pids: 2, sharedAddress: 3 } as const;
 
 export const headerBytes = 12;
 export const maxPayload: number = 1 << 20;

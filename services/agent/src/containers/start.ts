@@ -2,7 +2,7 @@
 // dies at, the next one sees whether it was done.
 import { setTimeout as delay } from 'node:timers/promises';
 import { isContainerdError } from '@pouch/containerd';
-import type { Container, NetworkAttachment } from '@pouch/domain';
+import { isMachine, type Container, type NetworkAttachment } from '@pouch/domain';
 import { runFiles } from '../machines/run-files.ts';
 import { noNetwork, type Rooms } from '../rooms.ts';
 import { ImpossibleError, isPassing, startFailure } from './failures.ts';
@@ -76,7 +76,8 @@ async function makeTask(rooms: Rooms, container: Container, startId: string): Pr
   const { containerd, tasks, layout, specs } = rooms;
   const { id } = container;
   const [mounts] = await Promise.all([rooms.rootfs.mounts(id), rooms.secrets.place(container)]);
-  const [made, stdio] = await Promise.all([specs.make(container, { layers: layersOf(mounts), network: networkOf(rooms, container) }), prepareStdio(layout, rooms.sys, container, startId)]);
+  const network = networkOf(rooms, container);
+  const [made, stdio] = await Promise.all([specs.make(container, { layers: layersOf(mounts), network }), prepareStdio(layout, rooms.sys, container, startId), joinMachine(rooms, container)]);
   await specs.ensureWritten(id, made.text);
   const { pid } = await containerd.tasks.create({ containerId: id, rootfs: [...mounts], ...stdio });
   tasks.set(id, { startId, pid, status: 'created', exit: null, oomKilled: false });
@@ -161,6 +162,13 @@ function ofOther({ tasks, book }: Rooms, otherId: string): NetworkOfSpec {
     throw new ImpossibleError('conflict', `cannot join network of a non running container: ${otherId}`);
   }
   return { kind: 'container', path: `/proc/${other.pid}/ns/net` };
+}
+
+/** A machine takes all traffic of its network until somebody joins it. */
+async function joinMachine({ machines, book }: Rooms, { spec }: Container): Promise<void> {
+  if (spec.network.mode !== 'container' || isMachine(spec)) return;
+  const other = book.local(spec.network.containerId);
+  if (other !== null && isMachine(other.spec)) await machines?.shareNetwork(other.id);
 }
 
 /** What an ended or vanished task leaves: its record in containerd, its network, its FIFOs. */

@@ -167,6 +167,11 @@ export class Machines {
     }
   }
 
+  /** Before a container of another runtime joins the network of one that is a machine. Doing it again changes nothing. */
+  async shareNetwork(containerId: string): Promise<void> {
+    await this.#runv.shareNetwork(containerId);
+  }
+
   async processes(containerId: string): Promise<readonly GuestProcess[]> {
     return await this.#runv.processes(containerId);
   }

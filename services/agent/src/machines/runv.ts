@@ -77,6 +77,11 @@ export class Runv {
     await this.#run(['pool', 'sweep', ...(all ? ['--all'] : [])], addMs);
   }
 
+  /** Processes of the host are about to join the network of a machine that runs. */
+  async shareNetwork(id: string): Promise<void> {
+    await this.#run(['share-network', id], quickMs);
+  }
+
   async processes(id: string): Promise<readonly GuestProcess[]> {
     const told = await this.#json(['ps', '--format', 'json-long', id], quickMs);
     if (!Array.isArray(told)) throw new OperatingError('runv', 'runv ps answered with no list');

@@ -1,7 +1,7 @@
 // Docker's JSON to a container's spec and back, by the tables under settings/. What is not in a table is either refused by name (it
 // would not take effect) or unknown to Docker too. Pure: the cluster is asked only through `Surroundings`.
 import type { DockerCreateBody } from '@pouch/contracts';
-import { defaultMachineMemoryBytes, explainMachineMisfit, isMachine, kernelAnnotation, kernelOf, machineRuntime, noRules, readPlacementRules, type ContainerSpec } from '@pouch/domain';
+import { defaultMachineMemoryBytes, explainJoin, explainMachineMisfit, isMachine, kernelAnnotation, kernelOf, machineRuntime, noRules, readPlacementRules, type ContainerSpec } from '@pouch/domain';
 import { badField, HttpError, requireSpecSize } from '../errors.ts';
 import { containerSettings, noCommand } from './settings/container.ts';
 import { emptyDraft, type Draft, type Surroundings } from './settings/draft.ts';
@@ -66,7 +66,7 @@ function settlePlacement(draft: Draft, { Env: given = [] }: DockerCreateBody): v
 }
 
 /** What a container with a kernel of its own cannot have, and what it has where nothing is said. */
-function settleMachine(draft: Draft, { kernels }: Surroundings): void {
+function settleMachine(draft: Draft, { kernels, findContainer }: Surroundings): void {
   const kernel = kernelOf(draft);
   if (!isMachine(draft)) {
     if (kernel !== null) throw badField(`HostConfig.Annotations.${kernelAnnotation}`, `the runtime ${draft.runtime} shares the kernel of its host; a guest kernel is possible with the runtime ${machineRuntime}`);
@@ -74,6 +74,9 @@ function settleMachine(draft: Draft, { kernels }: Surroundings): void {
   }
   const misfit = explainMachineMisfit(draft);
   if (misfit !== null) throw badField(misfit.field, misfit.reason);
+  const joined = draft.network.mode === 'container' ? findContainer(draft.network.containerId) : null;
+  const apart = joined === null ? null : explainJoin(draft, joined);
+  if (apart !== null) throw badField('HostConfig.NetworkMode', apart);
   if (kernel !== null && !kernels.includes(kernel)) throw badField(`HostConfig.Annotations.${kernelAnnotation}`, `there is no guest kernel ${JSON.stringify(kernel.slice(0, 80))}; ${kernels.length === 0 ? 'none has been added yet' : `there are ${kernels.join(', ')}`}`);
   if (draft.resources.memoryBytes === null) draft.resources = { ...draft.resources, memoryBytes: defaultMachineMemoryBytes };
 }

@@ -1,6 +1,6 @@
 // Settings of the network: mode, ports, name resolution. Says what the container is to have; the host makes it.
 import { isIP } from 'node:net';
-import { isMachine, machineRuntime, type NetworkMode, type PortBinding } from '@pouch/domain';
+import type { NetworkMode, PortBinding } from '@pouch/domain';
 import { badField, HttpError } from '../../errors.ts';
 import { host, type Reading, type Setting } from './table.ts';
 
@@ -45,7 +45,6 @@ function networkMode(value: string, { field, surroundings }: Reading): NetworkMo
   // Not 404: clients take that for a missing image, pull, and try again.
   if (target === null) throw badField(field, `No such container: ${name}`);
   if (target.spec.network.mode === 'container') throw new HttpError(409, `cannot join network namespace of container ${target.name}: it has joined another one's itself`);
-  if (isMachine(target.spec)) throw badField(field, `the network of ${target.name} cannot be joined yet: it is a container of runtime ${machineRuntime}, a virtual machine that takes all traffic of its network`);
   return { mode: 'container', containerId: target.id };
 }
 
