@@ -19,7 +19,7 @@ async function up(args: readonly string[]): Promise<void> {
   await installMissing(clusterNeeds, say);
   await build();
   await provideNatsServer(say);
-  await provideMachines(say);
+  const machines = await provideMachines(say);
   const config = await startCluster(options, say);
   say('nats-server, containerd, agent, scheduler and api are up');
   if (!flags.has('no-image')) await ensureBusybox(config.socket, say);
@@ -27,7 +27,7 @@ async function up(args: readonly string[]): Promise<void> {
   console.log(`
 Pouch is up. Go on with:
   pouch run -it busybox
-  pouch create --name hypervisor docker.io/library/busybox:latest && pouch start hypervisor -i
+  pouch create --name hypervisor ${machines ? '--runtime runv ' : ''}docker.io/library/busybox:latest && pouch start hypervisor -i
   docker -H unix://${config.socket} run --rm -it busybox
 Logs: ${config.logs}   Data: ${config.data}
 \`npm run status\` shows the processes, \`npm run down\` stops everything and keeps the data (-- --purge removes it).`);

@@ -7,11 +7,12 @@ import { idle } from './idle.ts';
 import { lifecycle } from './lifecycle.ts';
 import { log } from './log/log.ts';
 import { Session } from './session.ts';
+import { kernels } from './vm/kernels.ts';
 import { vm } from './vm/vm.ts';
 
 export type Benchmark = (session: Session, options: { readonly rounds: number | undefined }) => Promise<void>;
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { lifecycle, exec, burst, log, idle, vm };
+const benchmarks: Readonly<Record<string, Benchmark>> = { lifecycle, exec, burst, log, idle, vm, kernels };
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });

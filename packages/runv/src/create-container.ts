@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { cgroupPath, limitCgroups, makeCgroups, possibleCgroups, removeCgroups } from './cgroups.ts';
 import { readConfig, type RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
-import { refuseGuestHooks, runHooks } from './hooks.ts';
+import { refuseGuestHooks, runCreateHooks } from './hooks.ts';
 import type { Monitor } from './launch.ts';
 import { consoleLines, fatalLine, keepConsole, readConsole } from './machine/console.ts';
 import { planMachine } from './machine-plan.ts';
@@ -41,8 +41,9 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   }
   try {
     if (joined) refuseHostNetwork(netns);
-    for (const kind of ['prestart', 'createRuntime'] as const) await runHooks(kind, spec.hooks ?? {}, hookState(request, spec, holder?.pid ?? process.pid, 'creating'));
-    const isEmpty = holder !== undefined && (spec.hooks?.prestart ?? []).length + (spec.hooks?.createRuntime ?? []).length === 0;
+    const { prestart = [], createRuntime = [], createContainer: within = [] } = spec.hooks ?? {};
+    await runCreateHooks(spec.hooks ?? {}, hookState(request, spec, holder?.pid ?? process.pid, 'creating'), netns);
+    const isEmpty = holder !== undefined && prestart.length + createRuntime.length + within.length === 0;
     // The programs that read it run beside the planning of everything else.
     const reading = isEmpty ? Promise.resolve(undefined) : readNetwork(netns);
     reading.catch(() => undefined); // told where the plan awaits it

@@ -1,5 +1,5 @@
 // OCI hooks (config.md, POSIX-platform Hooks): programs of the host that are told the container's state on their standard input.
-// It runs those of the runtime's own namespaces and refuses the others by name.
+// It runs those whose programs are the host's, in the runtime's namespaces or the container's as far as that is the host's, and refuses the others by name.
 import { spawn } from 'node:child_process';
 import { Failure, messageOf } from './failure.ts';
 
@@ -14,17 +14,16 @@ export interface HookSet {
 const defaultTimeoutMs = 60_000;
 const maxWords = 2_000;
 
-/** Throws `unsupported`: the guest has neither the host's programs nor a place in its namespaces for them. */
+/** Throws `unsupported`: their programs are the container's and come before its first process, without which there is nothing in a guest that they could run in. */
 export function refuseGuestHooks(hooks: HookSet): void {
-  for (const kind of ['createContainer', 'startContainer'] as const) {
-    if ((hooks[kind]?.length ?? 0) > 0) throw new Failure('unsupported', `hooks.${kind} run within the container: a virtual machine cannot run them`);
-  }
+  if ((hooks.startContainer?.length ?? 0) > 0) throw new Failure('unsupported', 'hooks.startContainer run within the container before its first process: a virtual machine cannot run them');
 }
 
-async function runHook(kind: string, hook: Hook, state: string): Promise<void> {
+async function runHook(kind: string, hook: Hook, state: string, netns?: string): Promise<void> {
   const [argv0 = hook.path, ...args] = hook.args ?? [];
   const env = Object.fromEntries((hook.env ?? []).map((pair) => [pair.slice(0, Math.max(0, pair.indexOf('='))), pair.slice(pair.indexOf('=') + 1)]));
-  const child = spawn(hook.path, args, { argv0, env, stdio: ['pipe', 'ignore', 'pipe'], cwd: '/' });
+  const options = { env, stdio: ['pipe', 'ignore', 'pipe'] as ['pipe', 'ignore', 'pipe'], cwd: '/' };
+  const child = netns === undefined ? spawn(hook.path, args, { ...options, argv0 }) : spawn('/usr/bin/nsenter', [`--net=${netns}`, '--', hook.path, ...args], options);
   let words = '';
   child.stderr.on('data', (piece: Buffer) => { words = (words + piece.toString('utf8')).slice(-maxWords); });
   child.stdin.on('error', () => { /* it need not read its input */ });
@@ -52,7 +51,12 @@ export async function runLateHooks(kind: 'poststart' | 'poststop', hooks: HookSe
   }
 }
 
-/** Runs them one after the other; the first that fails ends it. */
-export async function runHooks(kind: keyof HookSet, hooks: HookSet, state: Readonly<Record<string, unknown>>): Promise<void> {
-  for (const hook of hooks[kind] ?? []) await runHook(kind, hook, JSON.stringify(state));
+/**
+ * Runs them one after the other; the first that fails ends it. createContainer's are the host's programs in the container's namespaces: of these the
+ * host has the network's (`netns`), the others are the guest's.
+ */
+export async function runCreateHooks(hooks: HookSet, state: Readonly<Record<string, unknown>>, netns: string): Promise<void> {
+  for (const kind of ['prestart', 'createRuntime', 'createContainer'] as const) {
+    for (const hook of hooks[kind] ?? []) await runHook(kind, hook, JSON.stringify(state), kind === 'createContainer' ? netns : undefined);
+  }
 }

@@ -4,14 +4,14 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { guestInitPath } from '@pouch/native';
+import { accelerationOf } from './acceleration.ts';
 import type { RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
-import { probeAcceleration } from './machine/acceleration.ts';
 import { passDescriptors, type Opening } from './machine/descriptors.ts';
 import { hostTscKHz } from './machine/host-clock.ts';
 import { findKernel } from './machine/kernel-store.ts';
 import type { TemplatableMachine } from './machine/template.ts';
-import { profiles, type Acceleration, type Kernel, type Profile } from './machine/types.ts';
+import { profiles, type Kernel, type Profile } from './machine/types.ts';
 import type { GuestNetwork } from './network.ts';
 import type { Places } from './places.ts';
 import { record } from './protocol/records.ts';
@@ -56,12 +56,6 @@ export function guestCpus(quota: number | undefined, period: number | undefined,
   return Math.max(1, Math.min(host, Math.ceil(quota / (period || 100_000))));
 }
 
-async function acceleration(config: RunvConfig, kernel: Kernel, tscKHz: number): Promise<Acceleration> {
-  if (config.acceleration !== 'auto') return config.acceleration;
-  const verdict = await probeAcceleration({ qemu: config.qemu, kernel, directory: join(config.templateDir, '..'), tscKHz, user: { uid: config.uid, gid: config.gid } });
-  return verdict.acceleration;
-}
-
 export async function planMachine(spec: RuntimeSpec, bundle: string, id: string, places: Places, config: RunvConfig, reading: Promise<GuestNetwork | undefined>): Promise<MachinePlan> {
   const { annotations = {}, linux = {} } = spec;
   const kernel = await findKernel({ directory: config.kernelDir, initPath: guestInitPath }, annotations['io.pouch.kernel'] ?? config.defaultKernel);
@@ -83,7 +77,7 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
   const network = await reading;
   const { disks, opens } = passDescriptors(rootfs.disks);
   const machine: TemplatableMachine = {
-    qemu: config.qemu, profile, acceleration: await acceleration(config, kernel, tscKHz), tscKHz,
+    qemu: config.qemu, profile, acceleration: (await accelerationOf(config, kernel, tscKHz)).acceleration, tscKHz,
     kernel: rootfs.initrd === undefined ? kernel : { ...kernel, initrdPath: rootfs.initrd.path },
     memoryBytes: guestMemory(linux.resources?.memory?.limit, config.memoryBytes) + Math.ceil((2 * (rootfs.initrd?.sizeBytes ?? 0)) / mebibyte) * mebibyte,
     vcpus: guestCpus(linux.resources?.cpu?.quota, linux.resources?.cpu?.period, config.vcpus, availableParallelism()),

@@ -88,7 +88,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
     await announceNow();
     await images.announce();
     await rooms.machines?.forgetRemoved();
-    void rooms.machines?.probeAcceleration();
+    void rooms.machines?.probeAcceleration().then(() => rooms.machines?.probeDefaultKernel());
   });
   const stopBeat = startBeat({ rooms, seq: () => core.seq, publish: (subject, payload) => { if (link.connected) void link.connection().then((nc) => nc.publish(subject, payload)).catch(() => { /* the next beat is as good */ }); } });
   const server = serve({ rooms, execs, link: pipesLink, logger, images });

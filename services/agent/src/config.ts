@@ -20,6 +20,7 @@ const schema = Type.Object({
   POUCH_QEMU: Type.Optional(Type.String({ description: 'absolute path of the QEMU for virtual machines; default: qemu-system-x86_64 in PATH' })),
   POUCH_KERNEL_DIR: Type.String({ default: '/var/lib/runv/kernels', description: 'absolute path of the store of guest kernels, which runv used by hand has too' }),
   POUCH_DEFAULT_KERNEL: Type.String({ default: 'debian-6.1-cloud', description: 'guest kernel of virtual machines that name none' }),
+  POUCH_PROBE_KERNEL: Type.Boolean({ default: true, description: 'boot the default guest kernel under each profile in the background, once, to tell what it can' }),
   POUCH_MACHINE_POOL: Type.Integer({ default: 2, minimum: 0, maximum: 64, description: 'most paused machines kept ready for an image that was used lately; 0: none' }),
   POUCH_SECRETS_KEY: Type.Optional(Type.String({ description: 'absolute path of the file of the cluster keys, for secrets' })),
   POUCH_BRIDGE: Type.String({ default: 'pouch0', pattern: '^[A-Za-z0-9_.-]{1,15}$', description: 'name of the bridge, at most 15 characters' }),
@@ -71,6 +72,8 @@ export interface MachineSettings {
   readonly qemu: string | null;
   readonly kernelDir: string;
   readonly defaultKernel: string;
+  /** Whether the default kernel is booted to tell what it can, where that is not known. */
+  readonly probeKernel: boolean;
   /** Most machines kept ready for one image; 0: none. */
   readonly pool: number;
 }
@@ -96,7 +99,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     dataDir: parsed.POUCH_DATA_DIR,
     runDir: parsed.POUCH_RUN_DIR,
     runtimes: runtimes(parsed.POUCH_RUNTIMES, parsed.PATH, qemu),
-    machines: Object.freeze({ qemu, kernelDir: parsed.POUCH_KERNEL_DIR, defaultKernel: parsed.POUCH_DEFAULT_KERNEL, pool: parsed.POUCH_MACHINE_POOL }),
+    machines: Object.freeze({ qemu, kernelDir: parsed.POUCH_KERNEL_DIR, defaultKernel: parsed.POUCH_DEFAULT_KERNEL, probeKernel: parsed.POUCH_PROBE_KERNEL, pool: parsed.POUCH_MACHINE_POOL }),
     secretsKey: parsed.POUCH_SECRETS_KEY ?? null,
     bridge: parsed.POUCH_BRIDGE,
     subnet: parsed.POUCH_SUBNET,

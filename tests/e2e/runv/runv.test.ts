@@ -17,7 +17,7 @@ let release = '';
 
 before(async () => {
   if (skip !== false) return;
-  on = new Clients(await startTestCluster({ machines: true }));
+  on = new Clients(await startTestCluster({ machines: true, env: { POUCH_PROBE_KERNEL: 'true' } }));
   const known = JSON.parse((await on.http('GET', '/cluster/kernels')).text) as { kernels: { name: string; release: string | null }[] };
   release = known.kernels.find(({ name }) => name === defaultKernel)?.release ?? '';
 });
@@ -52,6 +52,10 @@ describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () 
     assert.equal((await on.tryPouch(['logs', '--console', 'vm'])).code, 0, 'the console of the last run is kept, quiet as it was');
     await on.p('start', 'vm');
     assert.equal(await on.p('exec', 'vm', 'cat', '/kept'), 'kept');
+    const size = async (): Promise<number> => (JSON.parse((await on.http('GET', '/containers/vm/json?size=true')).text) as { SizeRw: number }).SizeRw;
+    const before = await size();
+    await on.p('exec', 'vm', 'sh', '-c', 'dd if=/dev/urandom of=/grown bs=1M count=4 2>/dev/null; sync');
+    assert.ok((await size()) >= before + 4 * 2 ** 20, 'what it writes counts');
     await on.p('kill', 'vm');
     await eventually('it has ended', async () => (await on.p('inspect', '-f', '{{.State.ExitCode}}', 'vm')) === '137');
     await on.p('rm', 'vm');
@@ -86,6 +90,7 @@ describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () 
       assert.match(stderr, why);
     }
     await eventually('the acceleration is known', async () => /^(?:kvm|tcg)/.test(await on.p('cluster', 'hosts', '--format', '{{.Machines}}')));
+    await eventually('what the default kernel can is known', async () => new RegExp(`^${defaultKernel} modern\\S*classic`).test(await on.p('kernel', 'ls', '--format', '{{.Name}} {{.Profiles}}')));
     const software = (await on.p('cluster', 'hosts', '--format', '{{.Machines}}')).startsWith('tcg');
     assert.equal(/software emulation/.test(await on.p('info', '--format', '{{json .Warnings}}')), software);
   });
@@ -97,6 +102,20 @@ describe('a container with a kernel of its own', { skip, timeout: 600_000 }, () 
     await eventually('its output is there', async () => (await on.d('logs', 'dvm')) === 'began');
     assert.match(await on.d('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}} {{.NetIO}}', 'dvm'), /^dvm [1-9][\d.]*MiB \/ 256MiB [1-9]/);
     await on.d('rm', '-f', 'dvm');
+  });
+
+  test('another kernel, forced into each profile', async (t) => {
+    let source;
+    try {
+      source = await provideKernelSource('debian-5.10-cloud', () => undefined);
+    } catch (error) {
+      return t.skip(error instanceof Error ? error.message : String(error));
+    }
+    await on.p('kernel', 'add', 'older', '--no-probe', '-q', '--image', source.image, '--modules', source.modulesDir);
+    for (const profile of ['modern', 'classic', 'bare']) {
+      assert.match(await on.p('run', '--rm', '--kernel', 'older', '--annotation', `io.pouch.profile=${profile}`, 'busybox', 'uname', '-r'), /^5\.10\./, profile);
+    }
+    await on.p('kernel', 'rm', 'older');
   });
 
   test('a kernel of the catalogue reaches the host when a container needs it, is kept while used, and goes from the host too', async () => {

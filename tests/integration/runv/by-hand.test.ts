@@ -110,7 +110,7 @@ describe('runv by hand', { skip }, () => {
     assert.deepEqual((await eventsEnd)[0], 0, 'events end with the container');
   });
 
-  test('hooks after the start and the deletion: all run, and one that fails is a warning; those of the guest are refused', async (t) => {
+  test('hooks after the start and the deletion: all run, and one that fails is a warning; those whose programs are the guest’s are refused', async (t) => {
     const told = join(kit.directory, 'hooks');
     const hook = (script: string): Record<string, unknown> => ({ path: '/bin/sh', args: ['sh', '-c', script] });
     const late = (kind: string): Record<string, unknown>[] => [hook('echo no >&2; exit 3'), hook(`(echo ${kind}; cat; echo) >> ${told}`)];
@@ -121,7 +121,19 @@ describe('runv by hand', { skip }, () => {
     assert.equal((await verb(['delete', '--force', 'seven'])).code, 0);
     const lines = (await readFile(told, 'utf8')).trim().split('\n');
     assert.deepEqual([lines[0], (JSON.parse(lines[1] ?? '') as { status: string }).status, lines[2], (JSON.parse(lines[3] ?? '') as { status: string }).status], ['poststart', 'running', 'poststop', 'stopped']);
-    for (const kind of ['createContainer', 'startContainer']) assert.match((await verb(['create', '--bundle', await bundle(['true'], { hooks: { [kind]: [hook('true')] } }), 'eight'])).err, new RegExp(`hooks.${kind} run within the container`));
+    assert.match((await verb(['create', '--bundle', await bundle(['true'], { hooks: { startContainer: [hook('true')] } }), 'eight'])).err, /hooks\.startContainer run within the container/);
+  });
+
+  test('hooks of the creation run in their order, those of the container in its network, which the guest then has', async () => {
+    const told = join(kit.directory, 'made-by-hooks');
+    const links = (kind: string): Record<string, unknown> => ({ path: '/bin/sh', args: ['sh', '-c', `(echo ${kind}; ip -o link show | wc -l) >> ${told}`], env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'] });
+    const make = { path: '/bin/sh', args: ['sh', '-c', 'ip link add eth0 type bridge && ip addr add 10.7.7.7/24 dev eth0 && ip link set eth0 up'], env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'] };
+    const done = await verb(['run', '--bundle', await bundle(['ip', '-4', 'addr', 'show', 'eth0'], { hooks: { createContainer: [links('createContainer'), make], createRuntime: [links('createRuntime')] } }), 'nine']);
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.out, /inet 10\.7\.7\.7\/24/);
+    const [first, outside, second, inside] = (await readFile(told, 'utf8')).trim().split('\n');
+    assert.deepEqual([first, second, inside], ['createRuntime', 'createContainer', '1']);
+    assert.ok(Number(outside) > 1, 'the runtime’s own network is the host’s');
   });
 
   test('run: exit status, volumes, files', async () => {

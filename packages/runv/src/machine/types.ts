@@ -13,6 +13,8 @@ export interface ProfileVerdict {
   readonly bootMs: number | null;
   /** Features the kernel has not (`overlay`, `erofs`, `virtiofs`, `seccomp`, `multiport`), or why it did not come up. */
   readonly lacks: readonly string[];
+  /** What it was booted with; records of earlier versions do not say. */
+  readonly acceleration?: Acceleration;
 }
 
 /** kernel.json of the store. */

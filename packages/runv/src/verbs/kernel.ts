@@ -1,6 +1,7 @@
 // runv kernel add|ls|rm|probe: the guest kernels of this host.
 import { guestInitPath } from '@pouch/native';
 import { parseArguments } from '../arguments.ts';
+import { accelerationOf } from '../acceleration.ts';
 import { readConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
 import type { Globals } from '../globals.ts';
@@ -32,9 +33,10 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
     case 'probe': {
       const kernel = await findKernel(store, name);
       const tscKHz = await hostTscKHz();
+      const { acceleration } = await accelerationOf(config, kernel, tscKHz);
       for (const profile of profiles) {
-        const verdict = await probeProfile({ qemu: config.qemu, kernel, profile, acceleration: 'tcg', tscKHz, timeoutMs: config.bootTimeoutMs, user: { uid: config.uid, gid: config.gid } });
-        await recordVerdict(store, name, profile, verdict);
+        const verdict = await probeProfile({ qemu: config.qemu, kernel, profile, acceleration, tscKHz, timeoutMs: config.bootTimeoutMs, user: { uid: config.uid, gid: config.gid } });
+        await recordVerdict(store, name, profile, { ...verdict, acceleration });
       }
       print(await findKernel(store, name));
       return 0;

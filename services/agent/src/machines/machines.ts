@@ -94,6 +94,18 @@ export class Machines {
     await this.#deps.onChange();
   }
 
+  /** Finds out what the default kernel can, by booting it under each profile where that is not known. */
+  async probeDefaultKernel(): Promise<void> {
+    const name = this.#defaultKernel();
+    if (!this.#deps.config.machines.probeKernel || name === null || (this.#stored(name)?.profiles.length ?? 0) > 0) return;
+    try {
+      await this.#boot(name, 'agent');
+      this.#deps.logger.info({ kernel: name, profiles: this.#stored(name)?.profiles }, 'what the default guest kernel can is known');
+    } catch (error) {
+      this.#deps.logger.warn({ err: error, kernel: name }, 'what the default guest kernel can could not be found out');
+    }
+  }
+
   /** Null: runv does not answer, so nothing is known. */
   facts(): MachineFacts | null {
     if (this.#fault !== null) return null;

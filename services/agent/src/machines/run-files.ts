@@ -1,7 +1,7 @@
 // What runv leaves of a container's machine while it is there: how it ended, and its console. Read only, but for the copy of the console that is kept.
 import { constants } from 'node:fs';
-import { open, readFile, readlink, rename, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readFile, readlink, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** Enough for a kernel's messages and a panic; a guest that floods its console gets no more of the host's disk. */
 const keptConsoleBytes = 1 << 20;
@@ -22,6 +22,19 @@ export interface RunFiles {
 
 export function runFiles(root: string, containerDirectory: string, id: string): RunFiles {
   return { status: join(root, id, 'status.json'), console: join(root, id, 'console.log'), kept: join(containerDirectory, 'console.log') };
+}
+
+/** Bytes of the host's disk that a machine's own disk takes: a sparse file beside the directory `upper` of its snapshot. 0: it never ran. */
+export async function machineDiskBytes(upper: string): Promise<number> {
+  const sizes = await Promise.all(['runv-scratch.img', 'runv-root.img'].map(async (name) => {
+    try {
+      return (await stat(join(dirname(upper), name))).blocks * 512;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+      throw error;
+    }
+  }));
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /**
