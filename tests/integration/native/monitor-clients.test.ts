@@ -146,6 +146,16 @@ test('a guest against the protocol ends its machine, with the reason', async (t)
   assert.equal(await booting.exited, 255);
 });
 
+test('answers to whoever greeted a machine before it was saved are passed over, a bounded number of them', async (t) => {
+  const stale = whole(op.hello, 0, Buffer.concat([words(0x48435550, 2), Buffer.alloc(16, 7), words(0)]));
+  const some = await running(t, ['raw', stale.repeat(20)]);
+  assert.equal((await some.client.state()).state, 'running');
+  await end(some.monitor, some.client);
+  const many = await running(t, ['raw', stale.repeat(1_025)]);
+  assert.equal(await many.monitor.exited, 137);
+  assert.match((await many.vm.status()).error ?? '', /a greeting that nobody asked for/);
+});
+
 test('a guest that sends anything at all: the monitor ends it or goes on, and never crashes', async (t) => {
   const base = Math.floor(Math.random() * 2 ** 31);
   for (let round = 0; round < 12; round += 1) {

@@ -232,9 +232,11 @@ static const char *guest_frame(struct machine *m, const struct frame *frame)
 	const struct rule *rule = rule_of(frame->op);
 	if (rule == NULL || frame->length < rule->least) return "a frame shorter than its minimum";
 	if (frame->op == VM_HELLO) {
-		// Answers to the repeated ones.
-		if (memcmp(frame->payload + 8, m->nonce, sizeof m->nonce) != 0 || m->hellos == 0) return "a greeting that nobody asked for";
-		m->hellos--;
+		// Answers to the repeated ones; and those to whoever greeted the machine before it was saved as a template, which every clone gives again.
+		bool ours = memcmp(frame->payload + 8, m->nonce, sizeof m->nonce) == 0;
+		if (ours ? m->hellos == 0 : m->old_hellos == 0) return "a greeting that nobody asked for";
+		if (ours) m->hellos--;
+		else m->old_hellos--;
 		return NULL;
 	}
 	if (m->phase == BOOTING && frame->op != VM_CONFIGURED && frame->op != VM_ERROR && frame->op != VM_OOM) return "a frame before it is configured";

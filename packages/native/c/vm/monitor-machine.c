@@ -17,6 +17,7 @@
 #define SIOCOUTQ 0x5411 // of linux/sockios.h
 #endif
 #define RESYNC_BYTES 64u
+#define OLD_HELLOS_MAX 1024u // whoever greeted it before asked again every 250 ms, for as long as its boot took
 #define HELLO_EVERY_MS 250
 #define DRAIN_MS 2000     // without output, while the guest could send
 #define BLOCKED_MS 10000  // a consumer that takes nothing for so long has lost the rest
@@ -112,6 +113,7 @@ void machine_hello(struct machine *m)
 {
 	m->greeted = true;
 	m->hellos--;
+	m->old_hellos = OLD_HELLOS_MAX;
 	if (link_send(&m->control, VM_CONFIGURE, 0, m->configure, m->configure_length) < 0) machine_kill(m, 255, "no memory");
 	free(m->configure);
 	m->configure = NULL;

@@ -82,6 +82,7 @@ struct machine {
 	uint8_t nonce[16];
 	bool greeted;      // the guest has answered HELLO
 	unsigned hellos;   // sent, less those answered
+	unsigned old_hellos; // answers to an earlier host that are still passed over
 	int64_t hello_at, connect_at, idle_since, quiet_since;
 	size_t stray_bytes; // output that may still come for processes no longer known
 	size_t late_bytes;  // output since EXITED
