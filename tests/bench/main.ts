@@ -6,13 +6,14 @@ import { exec } from './exec.ts';
 import { idle } from './idle.ts';
 import { lifecycle } from './lifecycle.ts';
 import { log } from './log/log.ts';
+import { scale } from './scale/scale.ts';
 import { Session } from './session.ts';
 import { kernels } from './vm/kernels.ts';
 import { vm } from './vm/vm.ts';
 
 export type Benchmark = (session: Session, options: { readonly rounds: number | undefined }) => Promise<void>;
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { lifecycle, exec, burst, log, idle, vm, kernels };
+const benchmarks: Readonly<Record<string, Benchmark>> = { lifecycle, exec, burst, log, idle, vm, kernels, scale };
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });

@@ -22,6 +22,7 @@ class Page implements Reserved {
   readonly groups = new Map<string, number>();
   readonly occupants = new Map<string, Promised>();
   readonly held = new Map<string, HeldImage>();
+  readonly contents: HostContents = { containers: () => this.occupants.values(), images: () => this.held.values() };
 
   get containers(): number {
     return this.occupants.size;
@@ -55,9 +56,16 @@ export class Books {
   /** Hosts by image id, with how many names they have it under. */
   readonly #holders = new Map<string, Map<HostId, number>>();
 
+  readonly #onChange: (hostId: HostId) => void;
+
+  /** `onChange`: told of each host whose page has changed. */
+  constructor(onChange: (hostId: HostId) => void) {
+    this.#onChange = onChange;
+  }
+
   of(hostId: HostId): HostBooks {
     const page = this.#page(hostId);
-    return { reserved: page, contents: { containers: () => page.occupants.values(), images: () => page.held.values() } };
+    return { reserved: page, contents: page.contents };
   }
 
   /** Ids of the containers that are promised to a host. */
@@ -80,6 +88,7 @@ export class Books {
     this.#promises.set(id, promised);
     page.occupants.set(id, promised);
     page.count(promised, 1);
+    this.#onChange(hostId);
   }
 
   /** Takes a container's promise back: it is gone, or its host said no. */
@@ -90,6 +99,7 @@ export class Books {
     this.#promises.delete(containerId);
     page.occupants.delete(containerId);
     page.count(promised, -1);
+    this.#onChange(promised.hostId);
   }
 
   holdImage(hostId: HostId, key: string, image: HeldImage | null): void {
@@ -101,6 +111,7 @@ export class Books {
       held.set(key, image);
       this.#countHolder(image.id, hostId, 1);
     }
+    this.#onChange(hostId);
   }
 
   /** Hosts that have an image, in no order. */

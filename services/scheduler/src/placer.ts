@@ -2,7 +2,7 @@
 // the expected sequences fence a leader that does not know yet that it is none.
 import { randomUUID } from 'node:crypto';
 import { containerSubject, placementSubject, type Meta } from '@pouch/contracts';
-import { decideContainer, decidePlacement, maxPlacementAttempts, schedule, type Placement, type PlacementCommand, type Strategy } from '@pouch/domain';
+import { decideContainer, decidePlacement, maxPlacementAttempts, type Placement, type PlacementCommand, type Strategy } from '@pouch/domain';
 import { execute, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
 import type { Patience } from './patience.ts';
@@ -52,7 +52,7 @@ export class Placer {
     const { view, logger, strategy, patience } = this.#deps;
     const { id, spec, rejections } = placement;
     // Choosing and counting happen in one go, before anything is awaited: two requests never count on the same room.
-    const plan = schedule(spec, view.candidates(), { rejections, catalogued: view.catalogued, strategy, seed: id });
+    const plan = view.choose(spec, { rejections, strategy, seed: id });
     if (plan.outcome === 'refuse') {
       // Nobody waits for a successor, who could ask again: it has the next host that can take it.
       if (placement.predecessor !== undefined && rejections.length < maxPlacementAttempts) return patience.putOff(id, placement.name, plan.message);

@@ -2,7 +2,7 @@
 // whomever it is decided; those of a removed host are given up. Works only during a term; every step can be done again after any crash.
 import { createHash, randomUUID } from 'node:crypto';
 import { containerSubject, hostSubject, placementSubject, type Meta, type NameClaim } from '@pouch/contracts';
-import { containerId, decideContainer, decideHost, decidePlacement, explainStay, schedule, successorIsDue, type Container, type ContainerCommand, type ContainerId, type Host, type Replacement, type Strategy } from '@pouch/domain';
+import { containerId, decideContainer, decideHost, decidePlacement, explainStay, successorIsDue, type Container, type ContainerCommand, type ContainerId, type Host, type Replacement, type Strategy } from '@pouch/domain';
 import { execute, type Claims, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
 import type { Patience } from './patience.ts';
@@ -70,7 +70,7 @@ export class Replacer {
     const { id, hostId, name, spec } = container;
     if (!patience.isDue(id) || explainStay(container) !== null) return;
     const successorId = successorIdOf(id);
-    const plan = schedule(spec, view.candidates().filter(({ host }) => host.id !== hostId), { catalogued: view.catalogued, strategy, seed: successorId });
+    const plan = view.choose(spec, { strategy, seed: successorId, except: hostId });
     if (plan.outcome === 'refuse') return patience.putOff(id, name, plan.message);
     this.#take(id, async () => {
       await this.#report({ id: hostId }, id, { type: 'ReplaceContainer', successorId, why }, { seq, snapshot: container });

@@ -1,6 +1,6 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
-// Fed with messages of the log in order; asks nobody and decides nothing.
-import type { AggregateKind, Amounts, Candidate, CataloguedKernel, Container, ContainerId, Host, HostId, Image, Kernel, Placement } from '@pouch/domain';
+// Fed with messages of the log in order; asks nobody. What it has seen it chooses from.
+import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan } from '@pouch/domain';
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
 import { Books, holdOf } from './books.ts';
 
@@ -32,7 +32,8 @@ export interface Known {
 
 export class View {
   readonly #hosts = new Map<HostId, Host>();
-  readonly #books = new Books();
+  readonly #chooser = new Chooser({ hosts: this.#hosts, candidate: (hostId) => this.#candidate(hostId), catalogued: (name) => this.catalogued(name) });
+  readonly #books = new Books((hostId) => { this.#chooser.changed(hostId); });
   readonly #waiting = new Map<string, Waiting>();
   /** Placed, but the host's own subject does not tell of it yet. */
   readonly #unassigned = new Map<string, Extract<Placement, { status: 'placed' }>>();
@@ -56,6 +57,7 @@ export class View {
     switch (message.kind as AggregateKind) {
       case 'host':
         this.#hosts.set((snapshot as Host).id, snapshot as Host);
+        this.#chooser.changed((snapshot as Host).id);
         break;
       case 'placement':
         this.#applyPlacement(subject, seq, snapshot as Placement);
@@ -77,6 +79,7 @@ export class View {
       }
       case 'kernel': {
         const kernel = snapshot as Kernel;
+        this.#chooser.changedAll();
         if (kernel.state === 'present') {
           this.#kernels.set(kernel.name, kernel);
           this.#gone.delete(subject);
@@ -165,8 +168,14 @@ export class View {
     return [...this.#hosts.values()];
   }
 
-  candidates(): Candidate[] {
-    return this.hosts().filter((host) => host.state !== 'removed').map((host) => ({ host, ...this.#books.of(host.id) }));
+  /** Chooses a host; counts nothing. */
+  choose(spec: ContainerSpec, options: Parameters<Chooser['choose']>[1]): Plan {
+    return this.#chooser.choose(spec, options);
+  }
+
+  #candidate(hostId: HostId): Candidate | null {
+    const host = this.#hosts.get(hostId);
+    return host === undefined || host.state === 'removed' ? null : { host, ...this.#books.of(hostId) };
   }
 
   /** What the catalogue knows of a guest kernel; any host can fetch it. */

@@ -1,8 +1,9 @@
 // What can keep a container from a host: filters, each of which explains itself in one sentence that a person can act on. Read-only.
 import { labelsOfHost, type Host } from '../host.ts';
 import type { ContainerSpec } from '../container/spec.ts';
-import { explainKernel, isMachine, type CataloguedKernel } from '../machine.ts';
+import { explainKernel, isMachine, kernelOf, type CataloguedKernel } from '../machine.ts';
 import { compilePattern, type Expression } from './expression.ts';
+import type { Verdict } from './placement.ts';
 import { clashingPort, explainFit, type Amounts, type PortBook } from './room.ts';
 import { noRules } from './rules.ts';
 
@@ -41,6 +42,8 @@ export interface HeldImage {
 
 export interface Filter {
   readonly name: string;
+  /** Whether only the host itself is looked at: what is promised and held on it changes nothing then. */
+  readonly ofHost: boolean;
   /** Null: may run here; else one sentence why not. */
   readonly explain: (candidate: Candidate) => string | null;
 }
@@ -51,18 +54,33 @@ export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel): re
   const hard = rules.constraints.filter(({ soft }) => !soft).map((one) => [one, constraintTest(one)] as const);
   const near = rules.affinities.filter(({ soft }) => !soft).map((one) => [one, affinityTest(one)] as const);
   return [
-    { name: 'health', explain: ({ host }) => (host.state === 'up' ? null : `the host is ${host.state}: its agent is not heard of`) },
-    { name: 'cordon', explain: ({ host }) => (host.cordoned ? `the host is ${host.drain === undefined ? 'cordoned' : 'being drained'} and takes no new containers: pouch cluster hosts uncordon ${host.id} makes it take them` : null) },
-    { name: 'platform', explain: ({ host }) => explainPlatform(spec, host) },
-    { name: 'runtime', explain: ({ host }) => explainRuntime(spec, host) },
-    { name: 'acceleration', explain: ({ host }) => explainAcceleration(spec, host) },
-    { name: 'kernel', explain: ({ host }) => explainKernel(spec, host, catalogued) },
+    { name: 'health', ofHost: true, explain: ({ host }) => (host.state === 'up' ? null : `the host is ${host.state}: its agent is not heard of`) },
+    { name: 'cordon', ofHost: true, explain: ({ host }) => (host.cordoned ? `the host is ${host.drain === undefined ? 'cordoned' : 'being drained'} and takes no new containers: pouch cluster hosts uncordon ${host.id} makes it take them` : null) },
+    { name: 'platform', ofHost: true, explain: ({ host }) => explainPlatform(spec, host) },
+    { name: 'runtime', ofHost: true, explain: ({ host }) => explainRuntime(spec, host) },
+    { name: 'acceleration', ofHost: true, explain: ({ host }) => explainAcceleration(spec, host) },
+    { name: 'kernel', ofHost: true, explain: ({ host }) => explainKernel(spec, host, catalogued) },
     ...joins(spec),
-    ...hard.map(([{ text, key }, test]): Filter => ({ name: 'constraint', explain: ({ host }) => (test(host) ? null : `${text} is asked for, and ${constraintValueText(host, key)}`) })),
-    { name: 'capacity', explain: ({ host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
-    { name: 'ports', explain: ({ reserved }) => explainPorts(spec, reserved) },
-    ...near.map(([{ text, key, negated }, test]): Filter => ({ name: 'affinity', explain: ({ contents }) => (test(contents) ? null : `${text} is asked for, and it has ${negated ? 'such' : 'no such'} ${affinityWord(key)}`) })),
+    ...hard.map(([{ text, key }, test]): Filter => ({ name: 'constraint', ofHost: true, explain: ({ host }) => (test(host) ? null : `${text} is asked for, and ${constraintValueText(host, key)}`) })),
+    { name: 'capacity', ofHost: false, explain: ({ host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
+    { name: 'ports', ofHost: false, explain: ({ reserved }) => explainPorts(spec, reserved) },
+    ...near.map(([{ text, key, negated }, test]): Filter => ({ name: 'affinity', ofHost: false, explain: ({ contents }) => (test(contents) ? null : `${text} is asked for, and it has ${negated ? 'such' : 'no such'} ${affinityWord(key)}`) })),
   ];
+}
+
+/** The first filter that objects is the one that is told. Null: the host can take the container. */
+export function objectionOf(candidate: Candidate, filters: readonly Filter[]): Verdict | null {
+  for (const { name, explain } of filters) {
+    const reason = explain(candidate);
+    if (reason !== null) return { hostId: candidate.host.id, filter: name, reason, score: null };
+  }
+  return null;
+}
+
+/** All of a container that its filters and its rank look at, as a text: containers alike in this are chosen for alike. */
+export function shapeOf(spec: ContainerSpec): string {
+  const { runtime, platform, placement, resources, ports, network } = spec;
+  return JSON.stringify([runtime, platform, kernelOf(spec), placement, resources, ports, network, placement?.group ?? spec.image.name ?? spec.image.id]);
 }
 
 /** Preferences of a container: constraints and affinities that are soft. */
@@ -97,7 +115,7 @@ function explainAcceleration(spec: ContainerSpec, { facts }: Host): string | nul
 function joins({ network }: ContainerSpec): readonly Filter[] {
   if (network.mode !== 'container') return [];
   const { containerId } = network;
-  return [{ name: 'network', explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the network of container ${containerId.slice(0, 12)} is to be joined, and that container is not on this host`) }];
+  return [{ name: 'network', ofHost: false, explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the network of container ${containerId.slice(0, 12)} is to be joined, and that container is not on this host`) }];
 }
 
 function explainPorts(spec: ContainerSpec, { ports }: Reserved): string | null {
