@@ -34,9 +34,17 @@ export interface SharedLink {
 /** A path by which a container joins another one's network, in the words of the engines; a prepared namespace of its own has another. */
 export const isJoined = (netns: string | undefined): boolean => netns !== undefined && /^\/proc\/\d+\/ns\/net$/.test(netns);
 
-/** Throws `unsupported` where it is the host's: all of its traffic would be the guest's. */
+function inodeOf(netns: string): number {
+  try {
+    return statSync(netns).ino;
+  } catch (cause) {
+    throw new Failure('network', `the network namespace ${netns} cannot be joined: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Throws `unsupported` where it is the host's: its traffic would be the guest's. `network`: there is none. */
 export function refuseHostNetwork(netns: string): void {
-  if (statSync(netns).ino === statSync('/proc/self/ns/net').ino) throw new Failure('unsupported', 'the host\'s network: a virtual machine cannot have this: its guest kernel has a network of its own');
+  if (inodeOf(netns) === inodeOf('/proc/self/ns/net')) throw new Failure('unsupported', 'the host\'s network: a virtual machine cannot have this: its guest kernel has a network of its own');
 }
 
 /** Ports that the guest calls out from: none that the namespace's processes do. Pure. */

@@ -8,6 +8,7 @@ const shared = { link: 'eth0', mac: '02:00:00:00:00:05', addresses: ['10.1.2.3']
 test('a process’s namespace is another one’s; a prepared one is its own', () => {
   assert.deepEqual(['/proc/17/ns/net', '/run/netns/x', undefined, '/proc/self/ns/net'].map(isJoined), [true, false, false, false]);
   assert.throws(() => refuseHostNetwork('/proc/self/ns/net'), /the host's network/);
+  assert.throws(() => refuseHostNetwork('/proc/0/ns/net'), /^Failure: the network namespace \/proc\/0\/ns\/net cannot be joined: ENOENT/);
 });
 
 test('the guest calls out from ports that the others do not', () => {
