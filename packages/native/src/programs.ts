@@ -55,3 +55,6 @@ export function logWriterUri(options: LogWriterOptions): string {
 export function logWriterFifoArguments(options: LogWriterOptions, stdoutFifo: string, stderrFifo: string | undefined): string[] {
   return ['--fifo', stdoutFifo, stderrFifo ?? '-', ...pairs(options).flat()];
 }
+
+/** A shim for containerd: the runtime name of a container or task. Takes the options of containerd's own runc shim. */
+export const shimPath: string = join(build, 'containerd-shim-pouch-v2');

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { Type } from 'typebox';
 import { hostId, machineRuntime, type HostId, type RuntimeFacts } from '@pouch/domain';
+import { shimPath } from '@pouch/native';
 import { ConfigError, parseConfig, type LogLevel } from '@pouch/process';
 
 const schema = Type.Object({
@@ -17,6 +18,7 @@ const schema = Type.Object({
   POUCH_DATA_DIR: Type.String({ default: '/var/lib/pouch/agent', description: 'absolute path' }),
   POUCH_RUN_DIR: Type.String({ default: '/run/pouch/agent', description: 'absolute path; gone at a reboot' }),
   POUCH_RUNTIMES: Type.String({ default: '{}', description: 'JSON object of name to path of an OCI runtime or name of a containerd shim' }),
+  POUCH_SHIM: Type.Optional(Type.String({ description: 'containerd shim that runs the OCI runtimes: absolute path, or a name like io.containerd.runc.v2; default: the one that is part of this project' })),
   POUCH_QEMU: Type.Optional(Type.String({ description: 'absolute path of the QEMU for virtual machines; default: qemu-system-x86_64 in PATH' })),
   POUCH_KERNEL_DIR: Type.String({ default: '/var/lib/runv/kernels', description: 'absolute path of the store of guest kernels, which runv used by hand has too' }),
   POUCH_DEFAULT_KERNEL: Type.String({ default: 'debian-6.1-cloud', description: 'guest kernel of virtual machines that name none' }),
@@ -50,6 +52,8 @@ export interface AgentConfig {
   readonly runDir: string;
   /** By name; `runc` is always there. */
   readonly runtimes: readonly RuntimeFacts[];
+  /** The containerd shim that calls OCI runtimes. */
+  readonly shim: string;
   readonly machines: MachineSettings;
   /** File of the cluster keys; null: containers with secrets do not start here. */
   readonly secretsKey: string | null;
@@ -87,6 +91,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   for (const name of ['POUCH_DATA_DIR', 'POUCH_RUN_DIR', 'POUCH_CONTAINERD_SOCKET', 'POUCH_KERNEL_DIR', 'POUCH_QEMU'] as const) {
     if (!isAbsolute(parsed[name] ?? '/')) throw new ConfigError(`${name} must be an absolute path, not ${JSON.stringify(parsed[name])}`);
   }
+  const shim = parsed.POUCH_SHIM ?? shimPath;
+  if (!isAbsolute(shim) && !/^io\.containerd\.[a-z0-9.-]+$/.test(shim)) throw new ConfigError(`POUCH_SHIM must be an absolute path or a name like io.containerd.runc.v2, not ${JSON.stringify(shim)}`);
   const qemu = parsed.POUCH_QEMU ?? programPath('qemu-system-x86_64', parsed.PATH);
   return Object.freeze({
     hostId: toHostId(parsed.POUCH_HOST_ID),
@@ -99,6 +105,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     dataDir: parsed.POUCH_DATA_DIR,
     runDir: parsed.POUCH_RUN_DIR,
     runtimes: runtimes(parsed.POUCH_RUNTIMES, parsed.PATH, qemu),
+    shim,
     machines: Object.freeze({ qemu, kernelDir: parsed.POUCH_KERNEL_DIR, defaultKernel: parsed.POUCH_DEFAULT_KERNEL, probeKernel: parsed.POUCH_PROBE_KERNEL, pool: parsed.POUCH_MACHINE_POOL }),
     secretsKey: parsed.POUCH_SECRETS_KEY ?? null,
     bridge: parsed.POUCH_BRIDGE,

@@ -77,9 +77,10 @@ test('a host that is back ends and removes what was replaced before it starts or
 });
 
 test('on a drained host the one that is replaced is stopped in its own way and removed', options, async () => {
-  const id = await fixture.created({ ...movable, cmd: ['sh', '-c', 'trap "exit 7" USR1; while true; do sleep 0.1; done'], stopSignal: 'SIGUSR1', stopTimeoutSeconds: 60 });
+  const id = await fixture.created({ ...movable, cmd: ['sh', '-c', 'trap "exit 7" USR1; echo ready; while true; do sleep 0.1; done'], stopSignal: 'SIGUSR1', stopTimeoutSeconds: 60 });
   await fixture.request(id, { kind: 'start' });
   await fixture.untilStatus(id, 'running');
+  await eventually(async () => (await fixture.output(id)) === 'ready\n', 'it listens to its signal');
   await scheduler(id, { type: 'ReplaceContainer', successorId: containerId('6e'.repeat(32)), why: 'host-drained' });
   const { lastExit } = await fixture.untilStatus(id, 'removed');
   assert.equal(lastExit?.exitCode, 7);

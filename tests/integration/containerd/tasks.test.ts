@@ -1,16 +1,18 @@
-// Real containers by runc: how they start, run, are talked to, and end.
+// Real containers by runc: how they start, run, are talked to, and end. The same under containerd's own shim and under ours.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { ContainerdError, inspectImage, load, type ContainerdEvent, type ImageDetails } from '@pouch/containerd';
+import { shimPath } from '@pouch/native';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
+import { ensureNative } from '../../fixtures/native.ts';
 import { createContainer, createTask, processOf, removeContainer } from './spec.ts';
 
 const failsWith = (code: string) => (error: unknown): boolean => error instanceof ContainerdError && error.code === code;
@@ -24,10 +26,11 @@ async function eventually<T>(what: string, look: () => Promise<T | undefined | f
   throw new Error(`waited in vain for ${what}`);
 }
 
-describe('containerd tasks', { skip: containerdMissing() || busyboxMissing(), timeout: 240_000 }, () => {
+for (const shim of ['io.containerd.runc.v2', shimPath]) describe(`containerd tasks under ${basename(shim)}`, { skip: containerdMissing() || busyboxMissing(), timeout: 240_000 }, () => {
   let containerd: TestContainerd;
   let image: ImageDetails;
   before(async () => {
+    await ensureNative();
     containerd = await startContainerd();
     const busybox = await busyboxImage();
     await load(containerd.client, Readable.from([await dockerArchive([busybox])]));
@@ -38,7 +41,7 @@ describe('containerd tasks', { skip: containerdMissing() || busyboxMissing(), ti
   /** Runs `work` with a container and removes whatever of it is left. */
   async function withContainer(args: string[], work: (id: string) => Promise<void>, process: object = {}): Promise<void> {
     const { client } = containerd;
-    const id = await createContainer(client, image, args, process);
+    const id = await createContainer(client, image, args, process, shim);
     try {
       await work(id);
     } finally {

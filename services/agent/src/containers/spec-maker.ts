@@ -74,11 +74,11 @@ export class SpecMaker {
     return spec.network.mode === 'bridge' ? { kind: 'prepared', path: this.#deps.network.namespacePath(id) } : { kind: 'new' };
   }
 
-  /** The runtime as containerd is told: a shim by its name, or the runc shim with an OCI runtime's path. */
+  /** The runtime as containerd is told: a shim by its name, or the shim for OCI runtimes with the runtime's path. */
   runtime(name: string): { readonly name: string; readonly options?: Any } {
     const path = this.#deps.config.runtimes.find((runtime) => runtime.name === name)?.path ?? name;
     if (/^io\.containerd\./.test(path) || (path.startsWith('/') && /\/containerd-shim-[^/]+$/.test(path))) return { name: path };
-    return { name: 'io.containerd.runc.v2', options: runcOptionsAny({ binaryName: path, root: this.#deps.layout.runtimeState(name) }) };
+    return { name: this.#deps.config.shim, options: runcOptionsAny({ binaryName: path, root: this.#deps.layout.runtimeState(name) }) };
   }
 
   any(text: string): Any {
