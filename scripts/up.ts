@@ -13,17 +13,18 @@ const say = (line: string): void => console.log(`  [${((Date.now() - began) / 10
 
 async function up(args: readonly string[]): Promise<void> {
   const { options, flags } = parseClusterArguments(args);
-  if (flags.has('help')) return console.log(`npm run up -- [OPTIONS]\n${optionsHelp}\n  --no-image        do not fetch busybox\n  --no-install      do not put \`pouch\` into PATH`);
+  if (flags.has('help')) return console.log(`npm run up -- [OPTIONS]\n${optionsHelp}\n  --no-image        do not fetch busybox\n  --no-install      do not put \`pouch\` into PATH\n  --no-machines     do not set up QEMU and a guest kernel`);
   resolveCluster(options); // a bad option is told before anything is installed
   if (process.getuid?.() !== 0) throw new OptionError('`npm run up` starts containers and installs packages: run it as root');
   await installMissing(clusterNeeds, say);
   await build();
   await provideNatsServer(say);
-  const machines = await provideMachines(say);
+  const machines = !flags.has('no-machines') && await provideMachines(say);
   const config = await startCluster(options, say);
-  say('nats-server, containerd, agent, scheduler and api are up');
-  if (!flags.has('no-image')) await ensureBusybox(config.socket, say);
+  say(`up: ${config.processes.join(', ')}`);
+  if (!flags.has('no-image') && config.processes.includes('api')) await ensureBusybox(config.socket, say);
   if (!flags.has('no-install')) await installCli(say);
+  if (!config.processes.includes('api')) return say('this host runs containers for the cluster that it has joined');
   console.log(`
 Pouch is up. Go on with:
   pouch run -it busybox

@@ -15,7 +15,8 @@ import { environment, repositoryDir } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
-import { authorityFile, memberDirectory, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
+import { storeConflict } from './nats-store.ts';
+import { authorityFile, hostOrder, memberDirectory, OptionError, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
 import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
@@ -59,12 +60,20 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** What is decided once and then stays with the data: the host's id, a port that was asked for as "any", where the machines with NATS are, and who the cluster's members are. */
-async function settle(config: ClusterConfig): Promise<ClusterConfig> {
+/** Who this host is where it says nothing: what it was called before, or else its host name, as far as that may be an id. */
+export async function hostIdOf(config: ClusterConfig): Promise<string> {
+  const madeFromName = hostname().split('.')[0]?.toLowerCase().replace(/[^a-z0-9-]/g, '-').replace(/^-+/, '').slice(0, 63);
+  return config.hostId ?? await readText(join(config.data, 'host-id')) ?? (madeFromName === undefined || madeFromName === '' ? 'host' : madeFromName);
+}
+
+/** Makes the directory that a cluster's data is kept in, and marks it as ours. */
+export const claimData = async (config: ClusterConfig): Promise<void> => await claimDirectory(config.data, 0o711);
+
+/** What is decided once and then stays with the data: the host's id, a port that was asked for as "any", where the machines with NATS are, and who the cluster's members are. The data directory is there. */
+export async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   const hostFile = join(config.data, 'host-id');
   const portFile = join(config.data, 'nats-port');
-  const madeFromName = hostname().split('.')[0]?.toLowerCase().replace(/[^a-z0-9-]/g, '-').replace(/^-+/, '').slice(0, 63);
-  const hostId = config.hostId ?? await readText(hostFile) ?? (madeFromName === undefined || madeFromName === '' ? 'host' : madeFromName);
+  const hostId = await hostIdOf(config);
   const natsPort = config.natsPort === 0 ? Number(await readText(portFile) ?? await freePort()) : config.natsPort;
   await writeFile(hostFile, `${hostId}\n`);
   await writeFile(portFile, `${natsPort}\n`);
@@ -75,7 +84,17 @@ async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   const clusterFile = join(config.data, 'nats-cluster.json');
   const known = await readText(clusterFile);
   const natsCluster = config.natsCluster ?? (known === undefined ? null : JSON.parse(known) as NatsCluster);
+  const conflict = config.processes.includes('nats') ? await storeConflict(join(config.data, 'nats'), natsCluster?.servers.length ?? 1) : null;
+  if (conflict !== null) throw new OptionError(conflict);
   if (natsCluster !== null) await writeFile(clusterFile, `${JSON.stringify(natsCluster)}\n`);
+  const joinedFile = join(config.data, 'joined.json');
+  const servers = await readText(joinedFile);
+  const joined = config.joined ?? (servers === undefined ? null : JSON.parse(servers) as string[]);
+  if (joined !== null) {
+    await writeFile(joinedFile, `${JSON.stringify(joined)}\n`);
+    // Its credentials are the cluster's to give.
+    return { ...config, hostId, natsPort, natsCluster, joined, processes: hostOrder };
+  }
   const settled = { ...config, hostId, natsPort, natsCluster };
   await provideMembership(settled, hostId);
   return settled;
@@ -101,7 +120,7 @@ export async function currentConfig(options: ClusterOptions): Promise<ClusterCon
 async function launchSupervisor(config: ClusterConfig): Promise<void> {
   const containerd = await locateProgram('containerd');
   if (containerd === undefined) throw new Error('containerd is not installed; `npm run up` installs it');
-  const input: SupervisorInput = { config, programs: { nats: (await locateNatsServer()).path, containerd } };
+  const input: SupervisorInput = { config, programs: { nats: config.processes.includes('nats') ? (await locateNatsServer()).path : null, containerd } };
   const file = join(config.run, 'cluster.json');
   await writeFile(file, `${JSON.stringify(input, null, 2)}\n`, { mode: 0o600 });
   const log = openSync(join(config.logs, 'supervisor.log'), 'a', 0o640);
@@ -125,11 +144,11 @@ export async function startCluster(options: ClusterOptions, say: Say): Promise<C
   if (running) {
     config = await currentConfig(options);
   } else {
-    await claimDirectory(wanted.data, 0o711);
+    await claimData(wanted);
     await claimDirectory(wanted.run, 0o711);
     await claimDirectory(wanted.logs, 0o750);
     config = await settle(wanted);
-    say('starting nats-server, containerd, agent, scheduler and api');
+    say(`starting ${config.processes.join(', ')}`);
     await launchSupervisor(config);
   }
   await waitUntilHealthy(config, healthyWithinMs, (problems) => say(`waiting: ${problems.join('; ')}`));

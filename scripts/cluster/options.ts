@@ -1,5 +1,4 @@
 // What a one-machine cluster is made of: directories, addresses, names. Parses flags; must not create or start anything.
-import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { environment } from '../config.ts';
@@ -30,6 +29,8 @@ export type ClusterOptions = {
   readonly processes?: readonly ProcessName[] | undefined;
   /** Where other machines reach NATS, or it is a cluster of several. Kept with the data once it was given. */
   readonly natsCluster?: NatsCluster | undefined;
+  /** NATS of the cluster that this host has joined, as URLs; kept with the data. It runs containers and nothing else. */
+  readonly joined?: readonly string[] | undefined;
   /** Network namespace, by name, that everything runs in. */
   readonly namespace?: string | undefined;
 };
@@ -47,6 +48,9 @@ export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
 /** In the order of starting; stopping goes the other way round. */
 export const startOrder: readonly ProcessName[] = ['nats', 'containerd', 'agent', 'scheduler', 'api'];
 
+/** What a host that has joined runs. */
+export const hostOrder: readonly ProcessName[] = ['containerd', 'agent'];
+
 /** The options with every gap filled; what the supervisor reads from `<run>/cluster.json`. */
 export type ClusterConfig = {
   readonly data: string;
@@ -63,6 +67,7 @@ export type ClusterConfig = {
   readonly env: Readonly<Record<string, string>>;
   readonly processes: readonly ProcessName[];
   readonly natsCluster: NatsCluster | null;
+  readonly joined: readonly string[] | null;
   readonly namespace: string | null;
 };
 
@@ -89,6 +94,7 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
     env: options.env ?? {},
     processes: options.processes ?? startOrder,
     natsCluster: options.natsCluster ?? null,
+    joined: options.joined ?? null,
     namespace: options.namespace ?? null,
   };
   for (const [name, path] of [['--run', containerdPaths(config).ttrpc], ['--socket', config.socket]] as const) {
@@ -101,12 +107,15 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
 }
 
 /** Where clients find NATS. */
-export function natsUrl({ natsPort, natsCluster }: Pick<ClusterConfig, 'natsPort' | 'natsCluster'>): string {
-  return (natsCluster?.servers ?? ['127.0.0.1']).map((address) => `nats://${address}:${natsPort}`).join(',');
+export function natsUrl({ natsPort, natsCluster, joined }: Pick<ClusterConfig, 'natsPort' | 'natsCluster' | 'joined'>): string {
+  return joined?.join(',') ?? (natsCluster?.servers ?? ['127.0.0.1']).map((address) => `nats://${address}:${natsPort}`).join(',');
 }
 
 /** File of what signs for the cluster; only machines that found it have one. */
 export const authorityFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'authority.json');
+
+/** nats-server's configuration, written at each start. */
+export const natsConfigFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'nats.conf');
 
 /** Directory of what this machine shows to NATS, and trusts. */
 export const memberDirectory = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'member');
@@ -146,7 +155,7 @@ export const optionsHelp = `
 Each is also read from the environment, as POUCH_ and its name: POUCH_DATA, POUCH_NATS_PORT, …`;
 
 /** Reads flags, and for those not given POUCH_DATA, POUCH_RUN, POUCH_NATS_PORT, … from the environment. */
-export function parseClusterArguments(args: readonly string[]): { options: ClusterOptions; flags: ReadonlySet<string>; positionals: string[] } {
+export function parseClusterArguments(args: readonly string[]): { options: ClusterOptions; flags: ReadonlySet<string>; positionals: string[]; token: string | undefined } {
   const strings = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   const parsed = parse(args, strings);
   const value = (name: (typeof names)[number]): string | undefined => {
@@ -160,7 +169,8 @@ export function parseClusterArguments(args: readonly string[]): { options: Clust
       natsPort: port === undefined ? undefined : Number(port), natsCluster: natsCluster(value('address'), value('servers')),
       sync: value('sync'), bridge: value('bridge'), subnet: value('subnet'), hostId: value('host-id'), logLevel: value('log-level'),
     },
-    flags: new Set(['purge', 'help', 'no-image', 'no-install'].filter((name) => parsed.values[name] === true)),
+    token: typeof parsed.values['token'] === 'string' ? parsed.values['token'] : undefined,
+    flags: new Set(['purge', 'help', 'no-image', 'no-install', 'no-machines'].filter((name) => parsed.values[name] === true)),
     positionals: parsed.positionals,
   };
 }
@@ -169,8 +179,8 @@ function natsCluster(address: string | undefined, servers: string | undefined): 
   if (address === undefined && servers === undefined) return undefined;
   if (address === undefined) throw new OptionError('--servers needs --address: which of them is this machine?');
   const all = servers?.split(',').map((one) => one.trim()).filter((one) => one !== '') ?? [address];
-  const wrong = [address, ...all].find((one) => isIP(one) !== 4);
-  if (wrong !== undefined) throw new OptionError(`--address and --servers are IPv4 addresses, such as 10.0.0.1, and ${wrong} is none`);
+  const wrong = [address, ...all].find((one) => !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(one));
+  if (wrong !== undefined) throw new OptionError(`--address and --servers are IPv4 addresses or names without a port, such as 10.0.0.1, and ${wrong} is none`);
   if (!all.includes(address)) throw new OptionError(`--servers must name this machine's address ${address}, too`);
   return { address, servers: all };
 }
@@ -180,7 +190,7 @@ function parse(args: readonly string[], strings: Record<string, { type: 'string'
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { ...strings, purge: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, 'no-image': { type: 'boolean' }, 'no-install': { type: 'boolean' } },
+      options: { ...strings, purge: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, 'no-image': { type: 'boolean' }, 'no-install': { type: 'boolean' }, 'no-machines': { type: 'boolean' }, token: { type: 'string' } },
     });
   } catch (cause) {
     throw new OptionError(cause instanceof Error ? cause.message : String(cause), { cause });

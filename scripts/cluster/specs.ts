@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { memberFiles, readAuthority, trustLines } from '@pouch/membership';
 import { environment, projectDir, repositoryDir } from '../config.ts';
 import { adoptStore } from './nats-store.ts';
-import { authorityFile, containerdPaths, memberDirectory, natsUrl, secretsKeyFile, startOrder, type ClusterConfig, type ProcessName } from './options.ts';
+import { authorityFile, containerdPaths, memberDirectory, natsConfigFile, natsUrl, secretsKeyFile, startOrder, type ClusterConfig, type ProcessName } from './options.ts';
 
 export type ProcessSpec = {
   readonly name: ProcessName;
@@ -17,6 +17,9 @@ export type ProcessSpec = {
   /** Whether it takes connections; the next process waits for it, a bounded time. Undefined: nothing waits. */
   readonly accepts?: () => Promise<boolean>;
 };
+
+/** Where the programs are that are not ours; `nats` null: this machine runs none. */
+export type Programs = { readonly nats: string | null; readonly containerd: string };
 
 /** Whether somebody listens there; `greeting` is what it must send first. */
 async function accepts(address: { path: string } | { host: string; port: number }, greeting?: string): Promise<boolean> {
@@ -43,8 +46,9 @@ function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): stri
   return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}], tls { ${tls}, verify: true } }`];
 }
 
-async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec> {
-  const file = join(config.run, 'nats.conf');
+/** Writes nats-server's configuration, and makes its store, for a machine that has been settled. Answers the file. */
+export async function writeNatsConfig(config: ClusterConfig): Promise<string> {
+  const file = natsConfigFile(config);
   const storeDir = join(config.data, 'nats');
   await mkdir(storeDir, { recursive: true, mode: 0o700 });
   const authority = await readAuthority(authorityFile(config));
@@ -66,7 +70,12 @@ async function nats(config: ClusterConfig, program: string): Promise<ProcessSpec
     '}',
     '',
   ].join('\n'));
-  return { name: 'nats', command: program, args: ['-c', file], env: {}, graceMs: 15_000, accepts: () => accepts({ host: '127.0.0.1', port: config.natsPort }, 'INFO ') };
+  return file;
+}
+
+async function nats(config: ClusterConfig, program: string | null): Promise<ProcessSpec> {
+  if (program === null) throw new Error('no nats-server was looked for on this machine');
+  return { name: 'nats', command: program, args: ['-c', await writeNatsConfig(config)], env: {}, graceMs: 15_000, accepts: () => accepts({ host: '127.0.0.1', port: config.natsPort }, 'INFO ') };
 }
 
 /** Plugins that Pouch does not use, by the names of containerd 1.6 to 2.x; a name that a version does not know is passed over. */
@@ -127,6 +136,7 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
       POUCH_SOCKET: config.socket,
       ...(config.tcp === null ? {} : { POUCH_TCP: config.tcp }),
       POUCH_HOST_ID: config.hostId ?? 'host',
+      ...(name === 'api' ? { POUCH_AUTHORITY: authorityFile(config) } : {}),
       ...(config.natsCluster === null ? {} : { POUCH_ADDRESS: config.natsCluster.address }),
       POUCH_CONTAINERD_SOCKET: containerdPaths(config).socket,
       POUCH_BRIDGE: config.bridge,
@@ -139,7 +149,7 @@ function service(name: 'agent' | 'scheduler' | 'api', config: ClusterConfig): Pr
 }
 
 /** Writes the configuration files and says how every process is started, in starting order. */
-export async function prepareProcesses(config: ClusterConfig, programs: { nats: string; containerd: string }): Promise<ProcessSpec[]> {
+export async function prepareProcesses(config: ClusterConfig, programs: Programs): Promise<ProcessSpec[]> {
   for (const name of ['agent', 'scheduler', 'api']) {
     await mkdir(join(config.data, name), { recursive: true, mode: 0o711 });
     await mkdir(join(config.run, name), { recursive: true, mode: 0o711 });

@@ -6,11 +6,11 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { identify, writePidFile } from './process-identity.ts';
 import type { ClusterConfig } from './options.ts';
-import { prepareProcesses } from './specs.ts';
+import { prepareProcesses, type Programs } from './specs.ts';
 import { SupervisedProcess, type ProcessState } from './supervised-process.ts';
 
 /** What `<run>/cluster.json` holds. */
-export type SupervisorInput = { readonly config: ClusterConfig; readonly programs: { readonly nats: string; readonly containerd: string } };
+export type SupervisorInput = { readonly config: ClusterConfig; readonly programs: Programs };
 
 /** What `<run>/status.json` holds. */
 export type SupervisorStatus = {

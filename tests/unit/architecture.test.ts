@@ -17,11 +17,11 @@ const mayImport: Record<string, readonly string[]> = {
   'packages/eventlog': ['domain', 'contracts', 'process'],
   'packages/projections': ['domain', 'contracts', 'process'],
   'packages/pipes': ['contracts', 'process'],
-  'packages/membership': ['domain', 'contracts', 'process'],
+  'packages/membership': ['domain', 'contracts', 'process', 'sealing'],
   'packages/containerd': ['process'],
   'packages/runv': ['oci', 'process', 'native'],
   'packages/cli': ['contracts', 'membership'],
-  'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'sealing'],
+  'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'sealing', 'membership'],
   'services/scheduler': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],
   'services/agent': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'containerd', 'oci', 'native', 'sealing'],
 };

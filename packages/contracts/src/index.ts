@@ -10,5 +10,6 @@ export * from './http/docker-secrets.ts';
 export * from './http/docker-summary.ts';
 export * from './http/hosts.ts';
 export * from './http/kernels.ts';
+export * from './join.ts';
 export * from './message.ts';
 export * from './subjects.ts';

@@ -21,6 +21,9 @@ export const execSubject = (host: HostId, id: ExecId) => `evt.exec.${host}.${id}
 /** Names of tokens are tokens of subjects as they are. */
 export const tokenSubject = (name: string) => `evt.token.${name}`;
 export const secretSubject = (name: string) => `evt.secret.${secretId(name)}`;
+export const joinTokenSubject = (name: string) => `evt.join.${name}`;
+/** Not the host's own subject: it must not say of itself which key is its. */
+export const memberSubject = (host: HostId) => `evt.member.${host}`;
 export const policySubject = `evt.policy.${policyId}`;
 export const refusalSubject = `evt.refusal.${refusalsId}`;
 
@@ -44,9 +47,12 @@ export function parseSubject(subject: string): SubjectParts | null {
 }
 
 /** What a process is to NATS: its permissions, and where it is answered, follow from it. */
-export type NatsRole = { readonly kind: 'api' } | { readonly kind: 'scheduler' } | { readonly kind: 'agent'; readonly hostId: HostId };
+export type NatsRole =
+  | { readonly kind: 'api' } | { readonly kind: 'scheduler' } | { readonly kind: 'agent'; readonly hostId: HostId }
+  /** Who holds a join token, and may do nothing but ask to be admitted. */
+  | { readonly kind: 'joiner'; readonly token: string };
 
-const place = (role: NatsRole): string => (role.kind === 'agent' ? `agent.${role.hostId}` : role.kind);
+const place = (role: NatsRole): string => (role.kind === 'agent' ? `agent.${role.hostId}` : role.kind === 'joiner' ? `joiner.${role.token}` : role.kind);
 
 /** What is answered to a member comes on subjects below this, which nobody else may hear. */
 export const inboxPrefix = (role: NatsRole): string => `_INBOX.${place(role)}`;

@@ -1,4 +1,5 @@
 // The table of aggregates: one decide and evolve each, by kind. Everything that works on any aggregate (verify, projector) goes through it.
+import { evolveJoinToken, evolveMember, type JoinToken, type JoinTokenEvent, type Member, type MemberEvent } from './access/join.ts';
 import { evolvePolicy, type Policy, type PolicyEvent } from './access/policy.ts';
 import { evolveRefusals, type RefusalEvent, type Refusals } from './access/refusal.ts';
 import { evolveSecret, type Secret, type SecretEvent } from './access/secret.ts';
@@ -23,6 +24,8 @@ export interface Aggregates {
   readonly policy: { readonly state: Policy; readonly event: PolicyEvent };
   readonly refusal: { readonly state: Refusals; readonly event: RefusalEvent };
   readonly secret: { readonly state: Secret; readonly event: SecretEvent };
+  readonly join: { readonly state: JoinToken; readonly event: JoinTokenEvent };
+  readonly member: { readonly state: Member; readonly event: MemberEvent };
 }
 
 export type AggregateKind = keyof Aggregates;
@@ -41,6 +44,8 @@ export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | nul
   policy: evolvePolicy,
   refusal: evolveRefusals,
   secret: evolveSecret,
+  join: evolveJoinToken,
+  member: evolveMember,
 };
 
 /** Folds the events of one message onto a state. */

@@ -1,4 +1,5 @@
 // The rules of Pouch: pure decisions and the states they lead to. No clock, no ids, no randomness, no IO; imports nothing.
+export * from './access/join.ts';
 export * from './access/policy.ts';
 export * from './access/refusal.ts';
 export * from './access/role.ts';

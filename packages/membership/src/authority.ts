@@ -1,7 +1,7 @@
 // The keys of one cluster and what they sign: who may connect to its NATS servers, as what. Decentralized JWT (NATS ADR-14): servers are told the operator and
 // the accounts once; members are signed by the account's key and need no word from anybody to connect. It keeps nothing and speaks to nobody.
 import type { NatsRole } from '@pouch/contracts';
-import { createAccount, createOperator, createUser, encodeAccount, encodeOperator, encodeUser, fmtCreds, fromPublic, fromSeed } from 'nats-jwt';
+import { createAccount, createOperator, createUser, decode, encodeAccount, encodeOperator, encodeUser, fmtCreds, fromPublic, fromSeed } from 'nats-jwt';
 import { permissionsOf } from './permissions.ts';
 
 /** Secret, all of it: whoever has it can be anybody in the cluster. */
@@ -40,21 +40,33 @@ export function makeMemberKey(): { readonly seed: string; readonly publicKey: st
   return { seed: text(pair.getSeed()), publicKey: pair.getPublicKey() };
 }
 
-/** `revoked`: public keys of members that may connect no more, each with the instant (s since 1970) up to which what was signed for it is void. */
-export async function signTrust(keys: ClusterKeys, revoked: Readonly<Record<string, number>> = {}): Promise<ServerTrust> {
-  const [operator, account, system] = [key(keys.operatorSeed), key(keys.accountSeed), key(keys.systemSeed)];
+const limits = { conn: unlimited, leaf: 0, subs: unlimited, data: unlimited, payload: unlimited, imports: 0, exports: 0, wildcards: false };
+
+/** Public keys of members that may connect no more, each with the instant (s since 1970) up to which what was signed for it is void. */
+export type Revoked = Readonly<Record<string, number>>;
+
+export async function signTrust(keys: ClusterKeys, revoked: Revoked = {}): Promise<ServerTrust> {
+  const [operator, system] = [key(keys.operatorSeed), key(keys.systemSeed)];
   const systemKey = system.getPublicKey();
-  const limits = { conn: unlimited, leaf: 0, subs: unlimited, data: unlimited, payload: unlimited, imports: 0, exports: 0, wildcards: false };
-  const storage = { mem_storage: unlimited, disk_storage: unlimited, streams: unlimited, consumer: unlimited };
   return {
     operatorJwt: await encodeOperator('pouch', operator, { system_account: systemKey }),
-    account: { publicKey: account.getPublicKey(), jwt: await encodeAccount('pouch', account, { limits: { ...limits, ...storage }, revocations: revoked }, { signer: operator }) },
+    account: await signAccount(keys, revoked),
     systemAccount: { publicKey: systemKey, jwt: await encodeAccount('system', system, { limits }, { signer: operator }) },
   };
 }
 
+/** The account that all members are of, as servers are to know it from now on. */
+export async function signAccount(keys: ClusterKeys, revoked: Revoked): Promise<SignedAccount> {
+  const account = key(keys.accountSeed);
+  const storage = { mem_storage: unlimited, disk_storage: unlimited, streams: unlimited, consumer: unlimited };
+  return { publicKey: account.getPublicKey(), jwt: await encodeAccount('pouch', account, { limits: { ...limits, ...storage }, revocations: revoked }, { signer: key(keys.operatorSeed) }) };
+}
+
+/** What is revoked by an account that a server knows. */
+export const revokedBy = (accountJwt: string): Revoked => (decode(accountJwt).nats as { revocations?: Revoked }).revocations ?? {};
+
 /** What the credentials of a role are called. */
-export const memberName = (role: NatsRole): string => (role.kind === 'agent' ? `agent ${role.hostId}` : role.kind);
+export const memberName = (role: NatsRole): string => (role.kind === 'agent' ? `agent ${role.hostId}` : role.kind === 'joiner' ? `joiner ${role.token}` : role.kind);
 
 /** What a member shows when it connects: says its role and is of use only with its seed. `expiresAtMs`: null, never. */
 export async function signMember(keys: Pick<ClusterKeys, 'accountSeed'>, member: { readonly publicKey: string; readonly role: NatsRole; readonly expiresAtMs: number | null }): Promise<string> {

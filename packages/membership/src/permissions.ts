@@ -1,6 +1,6 @@
 // What each kind of process may say and hear on NATS: the least that it needs. Pure lists of subjects; whoever signs credentials puts them in.
 // A host may speak for itself only. Where JetStream names the subject in the body of a request, an agent may not make that request.
-import { beatSubject, claimsBucket, everyBeat, inboxPrefix, kernelsBucket, leasesBucket, pipePrefix, schedulerStatusSubject, secretsBucket, streamName, type NatsRole } from '@pouch/contracts';
+import { beatSubject, claimsBucket, everyBeat, everyJoinAnswer, everyJoinRequest, inboxPrefix, joinRequestSubject, kernelsBucket, leasesBucket, pipePrefix, schedulerStatusSubject, secretsBucket, streamName, type NatsRole } from '@pouch/contracts';
 
 export interface NatsPermissions {
   /** Subjects that it may publish to; besides, one answer to each request that it gets. */
@@ -12,8 +12,8 @@ export function permissionsOf(role: NatsRole): NatsPermissions {
   switch (role.kind) {
     case 'api':
       return {
-        publish: ['evt.>', '$JS.API.>', `$KV.${claimsBucket}.>`, '$O.>', 'host.*.call.>', 'host.*.pipe.>', '_PIPE.agent.>', schedulerStatusSubject],
-        subscribe: [`${inboxPrefix(role)}.>`, `${pipePrefix(role)}.>`],
+        publish: ['evt.>', '$JS.API.>', `$KV.${claimsBucket}.>`, '$O.>', 'host.*.call.>', 'host.*.pipe.>', '_PIPE.agent.>', schedulerStatusSubject, everyJoinAnswer],
+        subscribe: [`${inboxPrefix(role)}.>`, `${pipePrefix(role)}.>`, everyJoinRequest],
       };
     case 'scheduler':
       return {
@@ -22,6 +22,8 @@ export function permissionsOf(role: NatsRole): NatsPermissions {
       };
     case 'agent':
       return ofAgent(role);
+    case 'joiner':
+      return { publish: [joinRequestSubject(role.token)], subscribe: [`${inboxPrefix(role)}.>`] };
   }
 }
 

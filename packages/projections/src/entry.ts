@@ -111,6 +111,8 @@ const objectMembers: { readonly [K in AggregateKind]?: readonly string[] } = {
   kernel: ['record', 'record.archive', 'probes'],
   policy: ['rules', 'rules.who', 'rules.bindPrefixes', 'rules.allowedCapabilities'],
   secret: ['labels', 'sealed'],
+  join: ['admitted'],
+  member: ['revoked'],
 };
 
 const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
@@ -124,4 +126,6 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   policy: ['id', 'name', 'state'],
   refusal: ['id', 'name', 'state'],
   secret: ['id', 'name', 'state'],
+  join: ['id', 'name', 'state', 'hash'],
+  member: ['id', 'name', 'state', 'publicKey', 'token'],
 };

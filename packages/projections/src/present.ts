@@ -1,6 +1,6 @@
 // The rows of the present that one batch changes, kept in memory until its end: each message is taken in order, each row is written once.
 // So a batch of any size leaves the same rows as its messages one by one. No IO: what stood before is asked of `standing`.
-import { assertNever, type AggregateKind, type Container, type Exec, type Host, type Image, type Kernel, type Placement, type Policy, type Refusals, type Secret, type StateOf, type Token } from '@pouch/domain';
+import { assertNever, type AggregateKind, type Container, type Exec, type Host, type Image, type Kernel, type Placement, type StateOf } from '@pouch/domain';
 import type { ContainerColumns, Decoded } from './entry.ts';
 
 /** A snapshot and the sequence of its message. */
@@ -23,7 +23,7 @@ export interface StandingContainer {
 }
 
 /** Kinds whose rows stand in one table, by kind and id. */
-export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret';
+export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret' | 'join' | 'member';
 
 /** Null: the row goes. */
 export class PresentChanges {
@@ -35,7 +35,7 @@ export class PresentChanges {
   readonly execs = new Map<string, Row<Exec> | null>();
   readonly kernels = new Map<string, Row<Kernel> | null>();
   /** By `kind id`. */
-  readonly records = new Map<string, Row<Token | Policy | Refusals | Secret> | null>();
+  readonly records = new Map<string, Row<StateOf<RecordKind>> | null>();
   /** Containers that went in this batch: what the database holds of their execs goes before `execs` is written. */
   readonly execsGoneOf = new Set<string>();
 
@@ -83,7 +83,9 @@ export class PresentChanges {
       case 'token':
       case 'policy':
       case 'refusal':
-      case 'secret': {
+      case 'secret':
+      case 'join':
+      case 'member': {
         const record = row<RecordKind>();
         const gone = record.state.state === 'removed';
         this.records.set(`${kind} ${record.state.id}`, gone ? null : record);

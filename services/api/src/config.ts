@@ -12,6 +12,7 @@ const schema = Type.Object({
   POUCH_NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222', description: 'one URL, or several of one cluster with commas' }),
   POUCH_NATS_CREDS: Type.Optional(Type.String({ description: 'file with the credentials that this process shows to NATS; none: NATS asks for none' })),
   POUCH_NATS_CA: Type.Optional(Type.String({ description: "file of the certificate that the NATS servers' certificates must be signed with; with it every connection is TLS" })),
+  POUCH_AUTHORITY: Type.Optional(Type.String({ description: "absolute path of the file of the cluster's authority, with which this api admits hosts; none: it admits nobody" })),
   POUCH_NATS_REPLICAS: Type.Integer({ default: 1, minimum: 1, maximum: 5, description: 'NATS servers that keep each message of the log: 3 where NATS is a cluster of three' }),
   POUCH_DATA_DIR: Type.String({ default: '/var/lib/pouch/api', description: 'absolute path; holds the projection' }),
   POUCH_SOCKET: Type.String({ default: '/var/run/pouchd.sock', description: 'absolute path of the unix socket' }),
@@ -35,6 +36,8 @@ export interface Config {
   readonly natsCredentials: string | null;
   /** File of the authority of the NATS servers' certificates; null: NATS without TLS. */
   readonly natsCa: string | null;
+  /** File of what signs for the cluster; null: this api admits nobody. */
+  readonly authority: string | null;
   readonly natsReplicas: number;
   readonly dataDir: string;
   readonly socket: string;
@@ -67,6 +70,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     natsUrl: parsed.POUCH_NATS_URL,
     natsCredentials: parsed.POUCH_NATS_CREDS ?? null,
     natsCa: parsed.POUCH_NATS_CA ?? null,
+    authority: parsed.POUCH_AUTHORITY ?? null,
     natsReplicas: parsed.POUCH_NATS_REPLICAS,
     dataDir: parsed.POUCH_DATA_DIR,
     socket: parsed.POUCH_SOCKET,

@@ -1,6 +1,7 @@
 // What the rooms of the api share, made once by main.ts (or by a test) and passed in. Types only.
 import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message, NameClaim } from '@pouch/contracts';
 import type { Claims, EventLog, ObjectStore } from '@pouch/eventlog';
+import type { Authority } from '@pouch/membership';
 import type { CallOptions, ClientPipe } from '@pouch/pipes';
 import type { Clock, Logger } from '@pouch/process';
 import type { KeyFile } from '@pouch/sealing';
@@ -27,6 +28,10 @@ export interface Deps {
   readonly kernels: ObjectStore;
   /** Sealed secrets by digest, and the keys that seal them; null: none are configured. */
   readonly secrets: { readonly store: ObjectStore; readonly keys: KeyFile | null };
+  /** What signs for the cluster; null: this api admits and revokes nobody. */
+  readonly authority: Authority | null;
+  /** Lets NATS know whose credentials the log says to be void. Never rejects. */
+  readonly applyRevocations: () => Promise<void>;
   /** Core NATS, for questions to the scheduler. */
   readonly nc: { request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<{ readonly data: Uint8Array }> };
 }

@@ -11,6 +11,7 @@ import { addGate } from './access/gate.ts';
 import { policyRoutes } from './access/policy.ts';
 import { RefusalLog } from './access/refusal-log.ts';
 import { tokenRoutes } from './access/tokens.ts';
+import { joinTokenRoutes } from './membership/routes.ts';
 import { hostRoutes } from './cluster/host-routes.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
@@ -120,6 +121,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => hostRoutes(scope, deps));
   await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => tokenRoutes(scope, deps));
+  await app.register((scope) => joinTokenRoutes(scope, deps));
   await app.register((scope) => policyRoutes(scope, deps));
   await app.register((scope) => secretRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));

@@ -6,8 +6,10 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { parseJoinToken } from '@pouch/contracts';
+import { memberFiles, readAuthority } from '@pouch/membership';
 import { newKeyFile } from '@pouch/sealing';
-import { secretsKeyFile } from '../../../scripts/cluster/options.ts';
+import { authorityFile, memberDirectory, secretsKeyFile } from '../../../scripts/cluster/options.ts';
 import { startTestCluster } from '../../fixtures/cluster.ts';
 import { guestMissing } from '../../fixtures/guest-boot.ts';
 import { Clients, eventually, unavailable } from '../clients/clients.ts';
@@ -95,6 +97,16 @@ describe('secrets', { skip, timeout: 600_000 }, () => {
   test('nothing that was planted is anywhere but where it belongs', async () => {
     const token = await on.p('cluster', 'token', 'create', 'planted', '-q');
     planted.push({ what: 'a token', text: token });
+    const { config } = on.cluster;
+    const joinToken = await on.p('cluster', 'join-token', '-q');
+    const parts = parseJoinToken(joinToken);
+    assert.ok(parts !== null);
+    planted.push({ what: 'a join token', text: joinToken }, { what: 'the secret of a join token', text: parts.secret }, { what: 'the seed of a join token', text: parts.seed });
+    const authority = await readAuthority(authorityFile(config));
+    assert.ok(authority !== null);
+    for (const [name, seed] of Object.entries(authority.keys)) planted.push({ what: `the cluster's ${name}`, text: String(seed) });
+    planted.push({ what: "the key of the servers' authority", text: authority.certificates.key.split('\n')[1] ?? '' });
+    for (const kind of ['api', 'scheduler', 'agent'] as const) planted.push({ what: `the seed of the ${kind}`, text: /NKEY SEED-----\s+(S\S+)/.exec(await readFile(memberFiles(memberDirectory(config)).creds(kind), 'utf8'))?.[1] ?? assert.fail() });
     // Also where it is shown to the wrong door, in a body that is no JSON, and in a field of the wrong type.
     const password = plant('a registry password');
     await on.http('GET', '/_ping', { headers: { authorization: `Bearer ${token}` } });
@@ -111,11 +123,10 @@ describe('secrets', { skip, timeout: 600_000 }, () => {
       for (const { what, form } of forms) if (bytes.includes(form)) found.push(`${what} in ${where}`);
     };
     look('the log', (await on.http('GET', '/cluster/events?follow=0&afterSeq=0')).text);
-    for (const path of ['/containers/with/json', '/cluster/containers/with', '/secrets', '/secrets/second', '/cluster/tokens', '/info', '/cluster/hosts', '/containers/json?all=1', '/cluster/containers/with/history']) look(path, (await on.http('GET', path)).text);
-    const { config } = on.cluster;
+    for (const path of ['/containers/with/json', '/cluster/containers/with', '/secrets', '/secrets/second', '/cluster/tokens', '/cluster/join-tokens', '/info', '/cluster/hosts', '/containers/json?all=1', '/cluster/containers/with/history']) look(path, (await on.http('GET', path)).text);
     // Larger ones are the empty disks of machines.
     const wholeBytes = 2 ** 28;
-    const kept = new Set([secretsKeyFile(config), join(config.run, 'agent', 'secrets')]);
+    const kept = new Set([secretsKeyFile(config), authorityFile(config), memberDirectory(config), join(config.run, 'agent', 'secrets')]);
     let files = 0;
     const walk = (directory: string): void => {
       for (const entry of readdirSync(directory, { withFileTypes: true })) {

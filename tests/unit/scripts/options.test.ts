@@ -29,7 +29,7 @@ test('what could not work is refused with the flag\'s name', () => {
   refused(['--socket', `/${'s'.repeat(120)}`], /--socket/);
   refused(['--nonsense'], /nonsense/);
   refused(['--servers', '10.0.0.1,10.0.0.2'], /--address/);
-  refused(['--address', 'a-name'], /IPv4/);
+  refused(['--address', '10.0.0.1:4722'], /without a port/);
   refused(['--address', '10.0.0.3', '--servers', '10.0.0.1,10.0.0.2'], /10\.0\.0\.3, too/);
 });
 

@@ -95,7 +95,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
   addHostCommands(group('hosts', 'List the hosts, what they have and what they run'), { context, does });
 
   group('events', 'Follow the log: every decision with its sequence, actor and cause')
-    .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret or refusal'))
+    .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret, refusal, join or member'))
     .addOption(list('--on-host <id>', 'of this host'))
     .addOption(list('--container <name>', 'of this container, by name or id'))
     .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))
@@ -116,6 +116,22 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(new Option('--force', 'replace what is there; never the authority'))
     .action(does(async (directory: string, flags: object) => (await import('../commands/certs.ts')).certs(directory, flags)))
     .addHelpText('after', examples('pouch cluster certs ~/pouch-certs', 'pouch cluster certs ~/pouch-certs --server api.example.org --server 10.0.0.5', 'pouch cluster certs ~/pouch-certs --client ci:operate'));
+
+  const joinToken = group('join-token', 'Make a token by which a host joins; it is shown this once')
+    .addOption(new Option('--uses <number>', 'hosts that it may admit').default('1'))
+    .addOption(new Option('--expires <time>', 'how long it is good: 10m, 1h, 7d').default('1h'))
+    .addOption(new Option('--for <host>', 'admit this host only, also to give it new credentials'))
+    .addOption(new Option('-q, --quiet', 'the token only'))
+    .action(does(async (flags: object) => (await import('../commands/join.ts')).createJoinToken(context, flags)))
+    .addHelpText('after', examples('pouch cluster join-token', 'pouch cluster join-token --uses 3 --expires 1d', 'pouch cluster join-token --for a -q')) as PouchCommand;
+  (joinToken.command('ls') as PouchCommand).description('List join tokens')
+    .addOption(listFormat())
+    .action(does(async (flags: object) => (await import('../commands/join.ts')).listJoinTokens(context, flags)))
+    .addHelpText('after', examples('pouch cluster join-token ls'));
+  (joinToken.command('rm') as PouchCommand).description('Revoke join tokens')
+    .argument('<name...>')
+    .action(does(async (names: string[]) => (await import('../commands/join.ts')).revokeJoinTokens(context, names)))
+    .addHelpText('after', examples('pouch cluster join-token rm 3f0c2a91bd'));
 
   const token = (cluster.command('token') as PouchCommand).description('Bearer tokens of the API') as PouchCommand;
   const tokenCommand = (name: string, description: string) => (token.command(name) as PouchCommand).description(description) as PouchCommand;
@@ -150,6 +166,16 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(format('json (an object a line)'))
     .action(does(async (flags: object) => (await import('../commands/cluster.ts')).rebuild(context, flags)))
     .addHelpText('after', examples('pouch cluster rebuild'));
+}
+
+export function addAgentCommands(program: PouchCommand, { does }: Runner): void {
+  const agent = (program.command('agent') as PouchCommand).description('This machine as a host of a cluster').helpGroup('System:') as PouchCommand;
+  (agent.command('join') as PouchCommand).description('Make this machine a host of a cluster: it gets credentials of its own, and runs containers from then on')
+    .argument('<address>', 'where NATS is, e.g. 10.0.0.1; several with commas')
+    .argument('[options...]', 'after --: options of npm run join, e.g. --host-id b --address 10.0.0.7')
+    .addOption(new Option('--token <token>', 'join token; - reads it from standard input'))
+    .action(does(async (address: string, rest: string[], flags: object) => (await import('../commands/join.ts')).joinAgent(address, flags, rest)))
+    .addHelpText('after', examples('pouch agent join 10.0.0.1 --token -', 'pouch agent join 10.0.0.1,10.0.0.2 --token - -- --host-id b'));
 }
 
 function addHostCommands(hosts: PouchCommand, { context, does }: Pick<Runner, 'context' | 'does'>): void {

@@ -4,7 +4,7 @@ import type { CliConfig } from '../config.ts';
 import { clientVersion } from '../version.ts';
 import { createContext, type GlobalFlags } from '../context.ts';
 import { addContainerCommands } from './container-commands.ts';
-import { addClusterCommands, addImageCommands, addKernelCommands, addSecretCommands, addSystemCommands } from './other-commands.ts';
+import { addAgentCommands, addClusterCommands, addImageCommands, addKernelCommands, addSecretCommands, addSystemCommands } from './other-commands.ts';
 import { PouchCommand } from './pouch-command.ts';
 import { createRunner, examples, type Runner } from './runner.ts';
 
@@ -39,6 +39,7 @@ export function createProgram(config: CliConfig): Program {
   addSystemCommands(command, runner);
   addSecretCommands(command, runner);
   addClusterCommands(command, runner);
+  addAgentCommands(command, runner);
   return { command, runner };
 }
 

@@ -1,6 +1,6 @@
 // HTTP shapes of who may do what: tokens and the policy, under /cluster/, and secrets, in Docker's words. Schemas and their types; the api serves them, the CLI reads them.
 import { Type, type Static } from 'typebox';
-import type { PolicyRules, Role } from '@pouch/domain';
+import { maxJoinTokenUses, type PolicyRules, type Role } from '@pouch/domain';
 
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 const RoleName = Type.Union([Type.Literal('read'), Type.Literal('operate'), Type.Literal('admin')]);
@@ -50,3 +50,22 @@ export type PolicyBody = Static<typeof PolicyBody>;
 
 export const ClusterPolicy = Type.Object({ rules: Type.Unsafe<PolicyRules>(Type.Object({ who: WhoOf, bindPrefixes: Type.Array(Type.String()), allowedCapabilities: Type.Array(Type.String()) })), sinceMs: Nullable(Type.Number()) });
 export type ClusterPolicy = Static<typeof ClusterPolicy>;
+
+// ---- /cluster/join-tokens ----
+
+/** `POST /cluster/join-tokens` */
+export const JoinTokenBody = Type.Object({
+  uses: Type.Optional(Type.Integer({ minimum: 1, maximum: maxJoinTokenUses, description: 'hosts that it may admit; 1' })),
+  expiresInSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000, description: '3600' })),
+  host: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$', description: 'the only host that it admits, also in place of one of that name' })),
+}, { additionalProperties: false });
+export type JoinTokenBody = Static<typeof JoinTokenBody>;
+
+/** `token` is shown this once. */
+export const JoinTokenMade = Type.Object({ name: Type.String(), expiresAtMs: Type.Number(), token: Type.String() });
+export type JoinTokenMade = Static<typeof JoinTokenMade>;
+
+export const JoinTokens = Type.Object({
+  tokens: Type.Array(Type.Object({ name: Type.String(), host: Nullable(Type.String()), usesLeft: Type.Integer(), createdAtMs: Type.Number(), expiresAtMs: Type.Number(), expired: Type.Boolean() })),
+});
+export type JoinTokens = Static<typeof JoinTokens>;

@@ -20,7 +20,7 @@ const operate = [
 const admin = [
   'POST /cluster/rebuild', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
   'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id',
-  'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy', 'POST /secrets/create', 'DELETE /secrets/:id', 'POST /cluster/secrets/reseal',
+  'GET /cluster/join-tokens', 'POST /cluster/join-tokens', 'DELETE /cluster/join-tokens/:name', 'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy', 'POST /secrets/create', 'DELETE /secrets/:id', 'POST /cluster/secrets/reseal',
 ];
 
 /** By method and the route's own path. */

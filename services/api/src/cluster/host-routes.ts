@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type {} from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
-import { HostLabels, HostLabelsBody, HostParams, HostRemoveQuery, hostSubject, type DrainProgress } from '@pouch/contracts';
-import { decideHost, explainStay, hostId, labelsOfHost, type HostCommand } from '@pouch/domain';
+import { HostLabels, HostLabelsBody, HostParams, HostRemoveQuery, hostSubject, memberSubject, type DrainProgress } from '@pouch/contracts';
+import { decideHost, decideMember, explainStay, hostId, labelsOfHost, type HostCommand } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { HttpError, refused } from '../errors.ts';
@@ -13,7 +13,7 @@ import { actorOf } from '../http/actor.ts';
 import { clientGone } from '../http/gone.ts';
 import { schedulerStatus } from './scheduler-status.ts';
 
-type HostDeps = Pick<Deps, 'log' | 'projection' | 'clock' | 'nc' | 'logger'>;
+type HostDeps = Pick<Deps, 'log' | 'projection' | 'clock' | 'nc' | 'logger' | 'applyRevocations'>;
 type Params = Static<typeof HostParams>;
 interface Asking {
   readonly actor: string;
@@ -63,6 +63,7 @@ export async function hostRoutes(app: FastifyInstance, deps: HostDeps): Promise<
     const { id } = request.params;
     const containers = projection.present.containerCountsByHost().filter((one) => one.hostId === id && one.status !== 'removed').reduce((sum, { count }) => sum + count, 0);
     await tell(deps, id, { type: 'RemoveHost', containers, force: request.query.force ?? false }, { actor: actorOf(request), signal: clientGone(reply) });
+    await revoke(deps, id, { actor: actorOf(request), signal: clientGone(reply) });
     return await reply.status(204).send();
   });
 }
@@ -75,6 +76,18 @@ async function tell({ log, projection, clock }: HostDeps, id: string, command: H
   });
   if (!outcome.ok) throw outcome.refusal.code === 'not-found' ? new HttpError(404, `No such host: ${id}`) : refused(outcome.refusal);
   await projection.waitForSeq(outcome.seq, { timeoutMs: showMs, signal });
+}
+
+/** The host's credentials are void from now on; one that founded the cluster has none of the log's. */
+async function revoke({ log, projection, clock, applyRevocations }: HostDeps, id: string, { actor, signal }: Asking): Promise<void> {
+  const nowMs = clock.now();
+  const outcome = await execute({
+    log, kind: 'member', subject: memberSubject(hostId(id)), commandId: randomUUID(), meta: { atMs: nowMs, service: 'api', actor, cause: null },
+    decide: (state) => decideMember(state, { type: 'RevokeMember' }, nowMs),
+  });
+  if (!outcome.ok) throw refused(outcome.refusal);
+  await projection.waitForSeq(outcome.seq, { timeoutMs: showMs, signal });
+  await applyRevocations();
 }
 
 /** What a drain has to do with on its host now. `waiting`: reasons of those that no host can take, by id. */
