@@ -219,6 +219,17 @@ bool cgroup_figures(pid_t pid, struct out *into, unsigned field)
 	return known;
 }
 
+bool cgroup_has_room(pid_t pid, uint64_t bytes)
+{
+	char directory[PATH_MAX];
+	bool second = version_2();
+	const char *limit_file = second ? "memory.max" : "memory.limit_in_bytes", *usage_file = second ? "memory.current" : "memory.usage_in_bytes";
+	if (directory_of(pid, second ? NULL : "pids", directory) && number_in(directory, "pids.max") != UINT64_MAX && text_of(directory, "pids.max")[0] != '\0') return false;
+	if (!directory_of(pid, second ? NULL : "memory", directory) || text_of(directory, limit_file)[0] == '\0') return true;
+	uint64_t limit = number_in(directory, limit_file), usage = number_in(directory, usage_file);
+	return limit >= usage && limit - usage >= bytes;
+}
+
 static struct watch memory = { .fd = -1 };
 static char memory_group[PATH_MAX];
 static uint64_t kills;

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "process.h"
 #include "json.h"
+#include "ready.h"
 #include "rootfs.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define EXECS_MAX 4096u
+#define FORGOTTEN_MS 5000  /* containerd ends the shim at once */
 #define FILE_MAX (TEXT_MAX + ID_MAX + 8u) /* path of a file in the bundle */
 
 static struct process *first, *execs;
@@ -147,6 +149,7 @@ static void tell_end(struct process *process)
 	told_waiters(process);
 	if (!is_first(process)) return;
 	oom_forget();
+	ready_drop(NULL, NULL);
 	if (!has_own_pids()) end_the_rest();
 }
 
@@ -212,6 +215,7 @@ static void tell_started(struct process *process)
 	out_number(&body, 1, (uint64_t)process->pid);
 	request_answer(process->request, &body);
 	process->request = NULL;
+	if (!is_first(process)) ready_note(process);
 }
 
 static void tell_created(struct process *process)
@@ -232,6 +236,13 @@ static void tell_created(struct process *process)
 	process->request = NULL;
 }
 
+/* Whoever deleted the container died before it ended the shim: no listing shows it any more. Ending by itself it has containerd take the rest away. */
+static void forgotten(struct timer *timer)
+{
+	(void)timer;
+	shim_end();
+}
+
 static void tell_deleted(struct process *process)
 {
 	struct request *request = process->request;
@@ -249,6 +260,8 @@ static void tell_deleted(struct process *process)
 		out_number(&event, 3, process->exit_status);
 		out_time(&event, 4, &process->exited_at);
 		event_tell("/tasks/delete", "TaskDelete", &event);
+		static struct timer alone = { .fire = forgotten };
+		timer_set(&alone, FORGOTTEN_MS);
 	}
 	process->request = NULL;
 	process_free(process);
@@ -464,14 +477,10 @@ static bool write_spec(const struct process *process, const char *path)
 	return done == process->spec_length;
 }
 
-static void start_exec(struct process *process)
+static void start_by_runtime(struct process *process)
 {
-	char reason[REASON_MAX], pid_file[FILE_MAX], spec_file[FILE_MAX];
+	char pid_file[FILE_MAX], spec_file[FILE_MAX];
 	exec_files(process, pid_file, spec_file);
-	if (!stdio_open(&process->stdio, process->terminal, process->in, process->out, process->err, reason)) {
-		exec_failed(process, "failed to open the streams of the exec", reason);
-		return;
-	}
 	const char *arguments[12] = { "exec", "--process", spec_file, "--detach", "--pid-file", pid_file };
 	unsigned count = 6;
 	if (process->terminal) {
@@ -485,6 +494,30 @@ static void start_exec(struct process *process)
 	strangers_drop();
 	unlink(spec_file);
 	exec_failed(process, "the OCI runtime cannot be started", strerror(errno));
+}
+
+static void ready_told(struct process *process, bool runs)
+{
+	if (!runs) {
+		start_by_runtime(process);
+		return;
+	}
+	process->calling = false;
+	stdio_passed_on(&process->stdio);
+	process->made = true;
+	settle(process);
+}
+
+static void start_exec(struct process *process)
+{
+	char reason[REASON_MAX];
+	process->child.ended = process_ended;
+	if (!stdio_open(&process->stdio, process->terminal, process->in, process->out, process->err, reason)) {
+		exec_failed(process, "failed to open the streams of the exec", reason);
+		return;
+	}
+	process->calling = true;
+	if (!ready_take(process, ready_told)) start_by_runtime(process);
 }
 
 void process_start(struct process *process, struct request *request)

@@ -7,5 +7,6 @@ bool rootfs_unmount(void); // everything there; true also if there was nothing
 
 // cgroup.c
 bool cgroup_figures(pid_t pid, struct out *any_field, unsigned field); // as containerd's cgroup metrics, in an Any
+bool cgroup_has_room(pid_t pid, uint64_t bytes); // no limit of processes, and as much memory below its limit
 void oom_watch(pid_t pid);   // tells containerd when memory runs out in the group of this process
 void oom_forget(void);

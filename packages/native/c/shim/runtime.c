@@ -100,7 +100,7 @@ bool runtime_is_runc(void)
 }
 
 /* In the child. The caller's descriptors are all close-on-exec. */
-_Noreturn static void become(const char *const arguments[], const int stdio[3])
+_Noreturn static void become(const char *const arguments[], const int descriptors[5])
 {
 	const char *all[ARGUMENTS_MAX];
 	char log[TEXT_MAX + 16];
@@ -119,22 +119,21 @@ _Noreturn static void become(const char *const arguments[], const int stdio[3])
 		if (runtime.no_keyring) all[count++] = "--no-new-keyring";
 	}
 	all[count] = NULL;
-	for (int i = 0; i < 3; i++) {
-		int fd = stdio[i] >= 0 ? stdio[i] : open("/dev/null", O_RDWR);
-		if (fd != i) dup2(fd, i);
-	}
+	int high[5];
+	for (int i = 0; i < 5; i++) high[i] = descriptors[i] >= 0 ? fcntl(descriptors[i], F_DUPFD_CLOEXEC, 10) : i < 3 ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	for (int i = 0; i < 5; i++)
+		if (high[i] >= 0) dup2(high[i], i);
 	signals_reset();
 	execvp(runtime.binary, (char *const *)all);
 	dprintf(2, "%s: %s", runtime.binary, strerror(errno));
 	_exit(127);
 }
 
-/* stdio below 3 would be overwritten while it is passed on: none of the shim's descriptors are, since 0 to 2 are open all its life. */
-static pid_t begin(const char *const arguments[], const int stdio[3])
+static pid_t begin(const char *const arguments[], const int descriptors[5])
 {
 	caller = getpid();
 	pid_t pid = fork();
-	if (pid == 0) become(arguments, stdio);
+	if (pid == 0) become(arguments, descriptors);
 	return pid;
 }
 
@@ -145,23 +144,32 @@ static void ended(struct child *child, int status)
 	call->done(call, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-bool runtime_call(struct call *call, const char *const arguments[], const int stdio[3], int input, void (*done)(struct call *, bool))
+static bool call_begin(struct call *call, const char *const arguments[], const int descriptors[5], void (*done)(struct call *, bool))
 {
 	struct stat log;
-	int own[3];
 	call->log_from = stat("log.json", &log) == 0 ? log.st_size : 0;
-	call->output = stdio != NULL ? -1 : memfd_create("output", MFD_CLOEXEC);
 	call->done = done;
 	call->child.ended = ended;
-	own[0] = input;
-	own[1] = own[2] = call->output;
-	pid_t pid = begin(arguments, stdio == NULL ? own : stdio);
+	pid_t pid = begin(arguments, descriptors);
 	if (pid < 0) {
 		call_finish(call);
 		return false;
 	}
 	child_watch(&call->child, pid);
 	return true;
+}
+
+bool runtime_call(struct call *call, const char *const arguments[], const int stdio[3], int input, void (*done)(struct call *, bool))
+{
+	call->output = stdio != NULL ? -1 : memfd_create("output", MFD_CLOEXEC);
+	if (stdio == NULL) return call_begin(call, arguments, (const int[]){ input, call->output, call->output, -1, -1 }, done);
+	return call_begin(call, arguments, (const int[]){ stdio[0], stdio[1], stdio[2], -1, -1 }, done);
+}
+
+bool runtime_call_with(struct call *call, const char *const arguments[], const int descriptors[5], void (*done)(struct call *, bool))
+{
+	call->output = -1;
+	return call_begin(call, arguments, descriptors, done);
 }
 
 static char *read_from(int fd, off_t from, size_t limit, size_t *length)
@@ -238,7 +246,7 @@ void call_finish(struct call *call)
 bool runtime_run(const char *const arguments[])
 {
 	int status;
-	pid_t pid = begin(arguments, (const int[]){ -1, -1, -1 });
+	pid_t pid = begin(arguments, (const int[]){ -1, -1, -1, -1, -1 });
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 

@@ -18,6 +18,8 @@ void runtime_forget(void); // everything of the container is gone: `delete` has 
 
 // `stdio` NULL: stdin is `input` (-1: nothing) and the output is kept. Then `done`, later. False: it could not be started.
 bool runtime_call(struct call *call, const char *const arguments[], const int stdio[3], int input, void (*done)(struct call *, bool));
+// The same with two descriptors more, which the runtime gets as 3 and 4.
+bool runtime_call_with(struct call *call, const char *const arguments[], const int descriptors[5], void (*done)(struct call *, bool));
 // Why it failed, in the runtime's words. `call_finish` frees what belongs to the call.
 void call_reason(const struct call *call, char into[REASON_MAX]);
 char *call_output(const struct call *call, size_t *length); // NULL: nothing, or too much; to be freed

@@ -5,13 +5,15 @@
  *       in the bundle, options on stdin (they come again with Create): leaves the shim behind and prints its socket's address.
  *   … -bundle B delete     the shim is gone: takes away what it left of the container, prints a DeleteResponse.
  *   … -v                   prints the version.
+ *   … exec-starter         inside a container: starter.c.
  *
  * The shim forks from `start` without executing anything again. It holds the container's processes as their subreaper, knows nothing of Pouch,
  * and goes on when containerd dies: the next one finds its socket by the file `address` in the bundle.
  */
 #define _GNU_SOURCE
-#include "runtime.h"
+#include "ready.h"
 #include "rootfs.h"
+#include "runtime.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -259,6 +261,7 @@ static int clean_up(void)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], STARTER_VERB) == 0) return starter_main();
 	const char *verb = parse(argc, argv);
 	if (verb != NULL && strcmp(verb, "-v") == 0) {
 		puts("containerd-shim-pouch-v2 1");

@@ -4,6 +4,7 @@
 //   server.c     ttrpc: connections, requests, answers            wire.c  Protocol Buffers
 //   task.c       the task service: one function per method        loop.c  epoll, timers, children
 //   process.c    a container's first process or an exec: state, end, waiters
+//   ready.c      an exec made ahead of time   starter.c  what it executes meanwhile
 //   runtime.c    calling the OCI runtime                          rootfs.c, cgroup.c, json.c
 //   streams.c    FIFOs, files, log writers   console.c  terminals
 //   events.c     what is told to containerd, kept while it is away

@@ -1,6 +1,7 @@
 // The task service (containerd.task.v2.Task): one function per method. Numbers in brackets are those of the messages' fields.
 #define _GNU_SOURCE
 #include "process.h"
+#include "ready.h"
 #include "json.h"
 #include "rootfs.h"
 #include <errno.h>
@@ -149,7 +150,7 @@ static void answer_pids(struct errand *errand)
 	while (json_next(list, &at, NULL)) {
 		struct out process = { 0 };
 		long pid = strtol(at.at, NULL, 10);
-		if (pid <= 0) continue;
+		if (pid <= 0 || ready_hides((pid_t)pid)) continue;
 		out_number(&process, 1, (uint64_t)pid);
 		out_message(&body, 1, &process);
 	}
@@ -183,13 +184,18 @@ static void is_resumed(struct errand *errand)
 	set_paused(errand, false);
 }
 
+static void pause_now(void *request)
+{
+	run_errand(request, "pause", (const char *[]){ "pause", shim.id, NULL }, -1, is_paused, errand_done);
+}
+
 static void pause_container(struct request *request, const struct message *message)
 {
 	(void)message;
 	struct process *process = container(request);
 	if (process == NULL) return;
 	if (process->state != RUNNING || process->paused) request_refuse(request, FAILED_PRECONDITION, "cannot pause a container that is %s: failed precondition", process->paused ? "paused" : "not running");
-	else run_errand(request, "pause", (const char *[]){ "pause", shim.id, NULL }, -1, is_paused, errand_done);
+	else ready_drop(pause_now, request); /* the runtime cannot finish one that it is making in a container that stands still */
 }
 
 static void resume(struct request *request, const struct message *message)
@@ -205,6 +211,7 @@ static void update(struct request *request, const struct message *message) /* re
 {
 	struct message any;
 	if (container(request) == NULL) return;
+	ready_drop(NULL, NULL); /* there may be limits from now on */
 	int input = memfd_create("resources", MFD_CLOEXEC);
 	if (!message_inner(message, 2, &any) || input < 0 || write(input, any.fields[2].bytes, any.fields[2].length) != (ssize_t)any.fields[2].length || lseek(input, 0, SEEK_SET) != 0)
 		request_refuse(request, INVALID_ARGUMENT, "malformed resources");
