@@ -99,7 +99,7 @@ CREATE TABLE kernels (
   seq           INTEGER NOT NULL
 );
 
--- Small aggregates of the cluster that are only asked for by kind and name: tokens, secrets, the policy, what was refused.
+-- Small aggregates of the cluster that are only asked for by kind and name: tokens, secrets, services, the policy, what was refused.
 CREATE TABLE records (
   kind          TEXT    NOT NULL,
   id            TEXT    NOT NULL,

@@ -2,7 +2,7 @@
 // of the product is made here.
 import Database from 'better-sqlite3';
 import { beatSubject, schedulerLease, type Beat, type NameClaim, type Recorded } from '@pouch/contracts';
-import type { Container, Host, HostFacts, HostId, Placement } from '@pouch/domain';
+import type { Container, Host, HostFacts, HostId, Placement, Service as ReplicaService } from '@pouch/domain';
 import { BucketClaims, Lease } from '@pouch/eventlog';
 import { systemClock, type Logger } from '@pouch/process';
 import type { AgentConfig } from '../../services/agent/src/config.ts';
@@ -196,6 +196,7 @@ interface Waiter {
 /** An api without HTTP: its command path over a picture of the log. */
 export class ApiActor extends Service {
   readonly containers = new Map<string, { readonly seq: number; readonly state: Container }>();
+  readonly services = new Map<string, ReplicaService>();
   readonly #hosts = new Map<string, { readonly seq: number; readonly state: Host }>();
   readonly #placements = new Map<string, { readonly seq: number; readonly state: Placement }>();
   readonly #waiters = new Set<Waiter>();
@@ -204,6 +205,7 @@ export class ApiActor extends Service {
 
   begin(): void {
     this.containers.clear();
+    this.services.clear();
     this.#placements.clear();
     this.#hosts.clear();
     this.#waiters.clear();
@@ -216,6 +218,7 @@ export class ApiActor extends Service {
           this.#seq = seq;
           if (message.kind === 'placement') this.#placements.set((message.snapshot as Placement).id, { seq, state: message.snapshot as Placement });
           if (message.kind === 'host') this.#hosts.set((message.snapshot as Host).id, { seq, state: message.snapshot as Host });
+          if (message.kind === 'service') this.services.set((message.snapshot as ReplicaService).name, message.snapshot as ReplicaService);
           if (message.kind !== 'container') continue;
           const state = message.snapshot as Container;
           const present = this.containers.get(state.id);

@@ -5,8 +5,9 @@ import { createContainer, newContainerId } from '../../services/api/src/commands
 import { requestAction } from '../../services/api/src/commands/requests.ts';
 import { aSpec } from '../fixtures/domain.ts';
 import type { ApiActor } from './actors.ts';
-import { Violation, type Invariants } from './invariants.ts';
 import type { Cluster } from './faults.ts';
+import type { Invariants } from './invariants.ts';
+import { Violation } from './violation.ts';
 
 const mebibyte = 2 ** 20;
 const asking = { actor: 'simulation', signal: new AbortController().signal };

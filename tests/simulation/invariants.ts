@@ -1,11 +1,10 @@
 // What must hold at every moment of a simulated cluster, checked at each message of the log and each start of a task; and what must hold once faults
 // have stopped. It looks at the log and at the engines, never into the product.
 import type { Recorded } from '@pouch/contracts';
-import { reservationOf, type Container, type Host, type HostId } from '@pouch/domain';
+import { reservationOf, type Container, type Host, type HostId, type Service } from '@pouch/domain';
 import type { HostActor } from './actors.ts';
-
-/** A rule was broken. */
-export class Violation extends Error {}
+import { ServiceRules } from './service-rules.ts';
+import { Violation } from './violation.ts';
 
 export class Invariants {
   readonly containers = new Map<string, Container>();
@@ -14,6 +13,7 @@ export class Invariants {
   readonly #names = new Map<string, string>();
   readonly #asked = new Set<string>();
   readonly #started = new Set<string>();
+  readonly #services = new ServiceRules();
   messages = 0;
   readonly startsInLog = new Map<string, Set<string>>();
   readonly #machines: () => readonly HostActor[];
@@ -27,6 +27,7 @@ export class Invariants {
     this.messages++;
     if (message.kind === 'host') this.hosts.set((message.snapshot as Host).id, message.snapshot as Host);
     if (message.kind === 'placement') this.#placements.set((message.snapshot as { id: string }).id, message.snapshot as { status: string });
+    if (message.kind === 'service') this.#services.message(message.snapshot as Service);
     if (message.kind !== 'container') return;
     const container = message.snapshot as Container;
     const { id, hostId, name } = container;
@@ -67,6 +68,15 @@ export class Invariants {
     for (const machine of this.#machines()) {
       if (machine.hostId !== hostId && machine.engine.running().includes(containerId)) throw new Violation(`one host per container: ${containerId.slice(0, 8)} runs on ${hostId} and on ${machine.hostId}`);
     }
+    this.#services.start(container, this.#running().filter((id) => this.#uidOf(id) === container.spec.service?.uid));
+  }
+
+  #running(): string[] {
+    return this.#machines().flatMap(({ engine }) => engine.running());
+  }
+
+  #uidOf(containerId: string): string | undefined {
+    return [...this.containers.values()].find(({ id }) => id === containerId)?.spec.service?.uid;
   }
 
   /** What is not as it should be after all faults; empty: it has converged. */
@@ -100,7 +110,7 @@ export class Invariants {
       const made = [...engine.containers].sort();
       if (there.join() !== made.join()) wrong.push(`${hostId} has ${short(made)}, the log says ${short(there)}`);
     }
-    return wrong;
+    return [...wrong, ...this.#services.unsettled([...this.containers.values()])];
   }
 }
 

@@ -10,6 +10,7 @@ import { Invariants } from './invariants.ts';
 import { LogServer } from './log.ts';
 import { Network } from './network.ts';
 import { Process, Runtime } from './runtime.ts';
+import { ServiceClient } from './service-clients.ts';
 
 /** Simulated time with faults, ms. */
 const faultsMs = 45_000;
@@ -73,7 +74,8 @@ export async function simulate(seed: number, { plant, withFaults = true }: Simul
     const cluster: Cluster = { runtime, network, hosts, schedulers, apis, fail };
     plant?.(cluster, server);
     for (const service of [...hosts, ...schedulers, ...apis]) service.start();
-    const clients = Array.from({ length: 6 }, (_, number) => new Client(cluster, rules, `client${number + 1}`));
+    // Services triple what happens, so every third seed has them.
+    const clients = [...Array.from({ length: 6 }, (_, number) => new Client(cluster, rules, `client${number + 1}`)), ...(seed % 3 === 0 ? ['web', 'db'] : []).map((name) => new ServiceClient(cluster, name))];
     for (const client of clients) client.start();
     const faults = new Faults(cluster);
     if (withFaults) faults.start();

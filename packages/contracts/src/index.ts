@@ -11,5 +11,7 @@ export * from './http/docker-summary.ts';
 export * from './http/hosts.ts';
 export * from './http/kernels.ts';
 export * from './join.ts';
+export * from './http/docker-services.ts';
+export * from './http/services.ts';
 export * from './message.ts';
 export * from './subjects.ts';

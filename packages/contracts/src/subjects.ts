@@ -24,6 +24,8 @@ export const secretSubject = (name: string) => `evt.secret.${secretId(name)}`;
 export const joinTokenSubject = (name: string) => `evt.join.${name}`;
 /** Not the host's own subject: it must not say of itself which key is its. */
 export const memberSubject = (host: HostId) => `evt.member.${host}`;
+/** Names of services are tokens of subjects as they are. */
+export const serviceSubject = (name: string) => `evt.service.${name}`;
 export const policySubject = `evt.policy.${policyId}`;
 export const refusalSubject = `evt.refusal.${refusalsId}`;
 

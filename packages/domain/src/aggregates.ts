@@ -11,6 +11,8 @@ import { evolveHost, type Host, type HostEvent } from './host.ts';
 import { evolveImage, type Image, type ImageEvent } from './image.ts';
 import { evolveKernel, type Kernel, type KernelEvent } from './kernel.ts';
 import { evolvePlacement, type Placement, type PlacementEvent } from './placement/placement.ts';
+import { evolveService } from './service/evolve.ts';
+import type { Service, ServiceEvent } from './service/state.ts';
 
 /** State and event types of each aggregate kind. */
 export interface Aggregates {
@@ -26,6 +28,7 @@ export interface Aggregates {
   readonly secret: { readonly state: Secret; readonly event: SecretEvent };
   readonly join: { readonly state: JoinToken; readonly event: JoinTokenEvent };
   readonly member: { readonly state: Member; readonly event: MemberEvent };
+  readonly service: { readonly state: Service; readonly event: ServiceEvent };
 }
 
 export type AggregateKind = keyof Aggregates;
@@ -46,6 +49,7 @@ export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | nul
   secret: evolveSecret,
   join: evolveJoinToken,
   member: evolveMember,
+  service: evolveService,
 };
 
 /** Folds the events of one message onto a state. */

@@ -113,6 +113,7 @@ const objectMembers: { readonly [K in AggregateKind]?: readonly string[] } = {
   secret: ['labels', 'sealed'],
   join: ['admitted'],
   member: ['revoked'],
+  service: ['spec', 'spec.templates', 'spec.templates.0', 'spec.update', 'spec.rollback', 'spec.restart', 'spec.labels', 'tasks', 'past', 'rests'],
 };
 
 const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
@@ -128,4 +129,5 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   secret: ['id', 'name', 'state'],
   join: ['id', 'name', 'state', 'hash'],
   member: ['id', 'name', 'state', 'publicKey', 'token'],
+  service: ['id', 'name', 'state', 'uid'],
 };

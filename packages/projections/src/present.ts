@@ -23,7 +23,7 @@ export interface StandingContainer {
 }
 
 /** Kinds whose rows stand in one table, by kind and id. */
-export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret' | 'join' | 'member';
+export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret' | 'service' | 'join' | 'member';
 
 /** Null: the row goes. */
 export class PresentChanges {
@@ -84,6 +84,7 @@ export class PresentChanges {
       case 'policy':
       case 'refusal':
       case 'secret':
+      case 'service':
       case 'join':
       case 'member': {
         const record = row<RecordKind>();

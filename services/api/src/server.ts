@@ -31,6 +31,9 @@ import { notThereRoutes } from './system/not-there.ts';
 import { kernelRoutes } from './kernels/routes.ts';
 import type { TlsSettings } from './tls-material.ts';
 import { secretRoutes } from './secrets/routes.ts';
+import { clusterServiceRoutes } from './services/cluster-routes.ts';
+import { dockerServiceRoutes } from './services/docker-routes.ts';
+import { nodeRoutes } from './services/nodes.ts';
 import { systemRoutes } from './system/routes.ts';
 import { engineVersion } from './system/version.ts';
 
@@ -124,6 +127,9 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => joinTokenRoutes(scope, deps));
   await app.register((scope) => policyRoutes(scope, deps));
   await app.register((scope) => secretRoutes(scope, deps));
+  await app.register((scope) => clusterServiceRoutes(scope, deps));
+  await app.register((scope) => dockerServiceRoutes(scope, deps));
+  await app.register((scope) => nodeRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
   await app.register((scope) => openApiRoutes(scope));
   await app.ready();

@@ -9,6 +9,8 @@ import type { View } from './view.ts';
 
 export interface JanitorDeps {
   readonly view: View;
+  /** Subjects that somebody has still to read, though what they tell of is gone. */
+  readonly pinned: () => ReadonlySet<string>;
   readonly claims: Claims<NameClaim>;
   readonly log: PouchLog;
   readonly retention: SchedulerConfig['retention'];
@@ -62,9 +64,9 @@ export class Janitor {
   }
 
   async #purge(term: Term): Promise<boolean> {
-    const { view, log, retention, clock, logger } = this.#deps;
+    const { view, pinned, log, retention, clock, logger } = this.#deps;
     // In order: a placement goes before its container.
-    const gone = view.forgettable(clock.now() - retention.maxAgeMs, retention.maxCount).slice(0, maxPurges);
+    const gone = view.forgettable(clock.now() - retention.maxAgeMs, retention.maxCount, pinned()).slice(0, maxPurges);
     for (const one of gone) {
       if (term.signal.aborted) return false;
       await log.purge(one.subject);

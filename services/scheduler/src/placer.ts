@@ -17,6 +17,8 @@ export interface PlacerDeps {
   readonly view: View;
   readonly strategy: Strategy;
   readonly patience: Patience;
+  /** False: whoever asked for it wants it no more, and takes the request back. */
+  readonly isWanted: (placement: Pick<Placement, 'id' | 'spec'>) => boolean;
   readonly log: PouchLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,10 +36,10 @@ export class Placer {
   /** Takes up all that is open. Call it whenever the view has changed, and now and then: what failed is taken up again. */
   work(term: Term): void {
     if (term.signal.aborted) return;
-    const { view } = this.#deps;
+    const { view, patience, isWanted } = this.#deps;
     for (const rejection of view.rejections()) this.#take(rejection.containerId, () => this.#reject(rejection));
     for (const placement of view.unassigned()) this.#take(placement.id, () => this.#assign(placement));
-    for (const waiting of view.waiting()) if (this.#deps.patience.isDue(waiting.placement.id)) this.#take(waiting.placement.id, () => this.#place(waiting, term));
+    for (const waiting of view.waiting()) if (patience.isDue(waiting.placement.id) && isWanted(waiting.placement)) this.#take(waiting.placement.id, () => this.#place(waiting, term));
   }
 
   #take(containerId: string, work: () => Promise<void>): void {
@@ -54,8 +56,8 @@ export class Placer {
     // Choosing and counting happen in one go, before anything is awaited: two requests never count on the same room.
     const plan = view.choose(spec, { rejections, strategy, seed: id });
     if (plan.outcome === 'refuse') {
-      // Nobody waits for a successor, who could ask again: it has the next host that can take it.
-      if (placement.predecessor !== undefined && rejections.length < maxPlacementAttempts) return patience.putOff(id, placement.name, plan.message);
+      // Nobody waits for a successor or a replica, who could ask again: it has the next host that can take it.
+      if ((placement.predecessor !== undefined || spec.service !== undefined) && rejections.length < maxPlacementAttempts) return patience.putOff(id, placement.name, plan.message);
       await this.#decide(placement, seq, { type: 'RefusePlacement', code: plan.code, message: plan.message, verdicts: plan.verdicts });
       logger.info({ containerId: placement.id, reason: plan.message }, 'placement refused');
       return;

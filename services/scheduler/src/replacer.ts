@@ -2,7 +2,7 @@
 // whomever it is decided; those of a removed host are given up. Works only during a term; every step can be done again after any crash.
 import { createHash, randomUUID } from 'node:crypto';
 import { containerSubject, hostSubject, placementSubject, type Meta, type NameClaim } from '@pouch/contracts';
-import { containerId, decideContainer, decideHost, decidePlacement, explainStay, successorIsDue, type Container, type ContainerCommand, type ContainerId, type Host, type Replacement, type Strategy } from '@pouch/domain';
+import { containerId, decideContainer, decideHost, decidePlacement, explainStay, successorIsDue, type Container, type ContainerCommand, type ContainerId, type Host, type HostId, type Replacement, type Strategy } from '@pouch/domain';
 import { execute, type Claims, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
 import type { Patience } from './patience.ts';
@@ -13,6 +13,8 @@ const maxInFlight = 32;
 
 export interface ReplacerDeps {
   readonly view: View;
+  /** Replicas of services on a host, which their services move. */
+  readonly hasReplicasOn: (hostId: HostId) => boolean;
   readonly claims: Claims<NameClaim>;
   readonly strategy: Strategy;
   readonly patience: Patience;
@@ -58,7 +60,8 @@ export class Replacer {
   #lost(host: Host): void {
     const { view } = this.#deps;
     for (const { container, seq } of view.unmade(host.id)) {
-      if (container.requests.some(({ action }) => action.kind === 'remove')) continue;
+      // A replica is started unasked, so it may run there unseen: its service makes another one instead.
+      if (container.spec.service !== undefined || container.requests.some(({ action }) => action.kind === 'remove')) continue;
       this.#take(container.id, () => this.#report(host, container.id, { type: 'ReportRejected', code: 'host-lost', message: 'the host was lost before it had made the container' }, { seq, snapshot: container }));
     }
     for (const known of view.movable(host.id)) this.#move(known, 'host-lost');
@@ -80,10 +83,10 @@ export class Replacer {
   }
 
   #drain(host: Host): void {
-    const { view, patience } = this.#deps;
+    const { view, patience, hasReplicasOn } = this.#deps;
     const movable = view.movable(host.id).filter(({ container }) => explainStay(container) === null);
     for (const known of movable) this.#move(known, 'host-drained');
-    if (!view.haveLeft(host.id) || movable.some(({ container: { id } }) => !patience.has(id) || this.#inFlight.has(id))) return;
+    if (!view.haveLeft(host.id) || hasReplicasOn(host.id) || movable.some(({ container: { id } }) => !patience.has(id) || this.#inFlight.has(id))) return;
     this.#take(host.id, () => this.#drained(host));
   }
 

@@ -9,6 +9,8 @@ import { Liveness } from './liveness.ts';
 import { Patience } from './patience.ts';
 import { Placer } from './placer.ts';
 import { Replacer } from './replacer.ts';
+import { ServiceController } from './services/service-controller.ts';
+import { ServiceView } from './services/service-view.ts';
 import { View } from './view.ts';
 
 const tickMs = 1_000;
@@ -51,16 +53,19 @@ export interface Core {
 /** The deciding part put together; it opens no connection. Begins at once. */
 export function startCore({ config, logger, clock, log, claims, lease: openLeadership, connected, onFailed }: CoreDeps): Core {
   const view = new View();
+  const services = new ServiceView(() => clock.monotonicMs());
   const patience = new Patience(clock);
   const { strategy } = config;
-  const placer = new Placer({ view, strategy, patience, log, clock, logger });
-  const replacer = new Replacer({ view, claims, strategy, patience, log, clock, logger });
+  const placer = new Placer({ view, strategy, patience, isWanted: (placement) => services.isWanted(placement), log, clock, logger });
+  const replacer = new Replacer({ view, hasReplicasOn: (hostId) => services.hasReplicasOn(hostId), claims, strategy, patience, log, clock, logger });
+  const controller = new ServiceController({ services, claims, log, clock, logger });
   const work = (during: Term): void => {
+    controller.work(during);
     placer.work(during);
     replacer.work(during);
   };
   const liveness = new Liveness({ hosts: () => view.hosts(), connected, log, clock, logger });
-  const janitor = new Janitor({ view, claims, log, retention: config.retention, clock, logger });
+  const janitor = new Janitor({ view, pinned: () => services.pinnedSubjects(), claims, log, retention: config.retention, clock, logger });
   let term: (Term & { readonly sinceMs: number }) | null = null;
   let ticks = 0;
 
@@ -68,7 +73,10 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
     filter: everySubject,
     from: 'last-per-subject',
     onMessages: (messages: readonly Recorded[]) => {
-      for (const message of messages) view.apply(message);
+      for (const message of messages) {
+        view.apply(message);
+        services.apply(message);
+      }
       if (term === null || !subscription.caughtUp) return;
       work(term);
       for (const message of messages) {
@@ -89,8 +97,11 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
   });
 
   const tick = async (): Promise<void> => {
+    // Whoever comes to lead looks at everything in its first round.
+    if (term === null && subscription.caughtUp) services.takeChanged();
     if (term === null || !subscription.caughtUp) return;
     patience.keepOnly(view.open());
+    controller.workAll(term);
     work(term);
     await liveness.check(term);
     if (ticks++ % sweepEveryTicks === 0 && term !== null && (await janitor.sweep(term))) ticks = 0;

@@ -1,6 +1,6 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody. What it has seen it chooses from.
-import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan } from '@pouch/domain';
+import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan, type Service } from '@pouch/domain';
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
 import { Books, holdOf } from './books.ts';
 
@@ -89,6 +89,10 @@ export class View {
         }
         break;
       }
+      case 'service':
+        if ((snapshot as Service).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        else this.#gone.delete(subject);
+        break;
       default: // kinds of a newer version concern a newer scheduler
     }
   }
@@ -250,10 +254,10 @@ export class View {
     return this.nameOf(containerId) === name || this.#successions.get(containerId)?.container.replaced?.name === name;
   }
 
-  /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`. */
-  forgettable(beforeMs: number, keepAtMost: number): readonly Gone[] {
+  /** What is gone since before `beforeMs`, and beyond that the oldest of what exceeds `keepAtMost`; without the `pinned` subjects. */
+  forgettable(beforeMs: number, keepAtMost: number, pinned: ReadonlySet<string> = new Set()): readonly Gone[] {
     const pending = new Set([...this.#successions.values()].flatMap(({ container }) => [placementSubject(container.id), containerSubject(container.hostId, container.id)] as string[]));
-    const oldestFirst = [...this.#gone.values()].filter(({ subject }) => !pending.has(subject)).toSorted((a, b) => a.atMs - b.atMs);
+    const oldestFirst = [...this.#gone.values()].filter(({ subject }) => !pending.has(subject) && !pinned.has(subject)).toSorted((a, b) => a.atMs - b.atMs);
     const excess = oldestFirst.length - keepAtMost;
     return oldestFirst.filter((gone, index) => gone.atMs < beforeMs || index < excess);
   }

@@ -1,66 +1,33 @@
 // A cluster of two hosts, one of which falls silent: what may be moved goes on elsewhere under its name and id of its own, the rest waits; what
 // is asked of the lost host is answered at once; and when it is back, what was replaced goes. Real containers, a second agent with its own containerd.
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Readable } from 'node:stream';
-import { load } from '@pouch/containerd';
-import { hostId } from '@pouch/domain';
-import { provideMember, readAuthority } from '@pouch/membership';
-import { removeCgroups } from '../../../scripts/cluster/leftovers.ts';
-import { authorityFile } from '../../../scripts/cluster/options.ts';
 import { startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
-import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
-import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
+import { containerdMissing } from '../../fixtures/containerd.ts';
+import { busyboxMissing } from '../../fixtures/images.ts';
+import { startSecondHost, type SecondHost } from '../../fixtures/second-host.ts';
 import { Clients, unavailable } from '../clients/clients.ts';
 
 const skip = unavailable('docker') || containerdMissing() || busyboxMissing();
 const options = { skip, timeout: 300_000 };
-const cgroupParent = `pouch-test-${randomBytes(4).toString('hex')}`;
 let cluster: TestCluster;
 let clients: Clients;
-let containerd: TestContainerd;
-let second: ChildProcess;
+let second: SecondHost;
 
 before(async () => {
   if (skip !== false) return;
-  const archive = await dockerArchive([await busyboxImage()]);
   cluster = await startTestCluster({ busybox: false });
   clients = new Clients(cluster);
-  const file = join(cluster.directory, 'busybox.tar');
-  writeFileSync(file, archive);
-  await docker('load', '-q', '-i', file);
-  containerd = await startContainerd({ namespace: 'pouch' });
-  await load(containerd.client, Readable.from([archive]));
-  const directory = join(containerd.directory, 'agent');
-  mkdirSync(directory);
-  const authority = await readAuthority(authorityFile(cluster.config));
-  assert.ok(authority !== null);
-  const { ca, creds } = await provideMember(join(directory, 'member'), authority, { roles: [{ kind: 'agent', hostId: hostId('second') }], serverNames: null }, Date.now());
-  second = spawn(process.execPath, [join(import.meta.dirname, '../../../services/agent/src/main.ts')], {
-    stdio: 'ignore',
-    env: {
-      POUCH_HOST_ID: 'second', POUCH_NATS_URL: cluster.natsUrl, POUCH_NATS_CA: ca, POUCH_NATS_CREDS: creds('agent'), POUCH_CONTAINERD_SOCKET: containerd.socketPath, POUCH_DATA_DIR: join(directory, 'data'), POUCH_RUN_DIR: join(directory, 'run'),
-      POUCH_CGROUP_PARENT: cgroupParent, POUCH_LABELS: 'rack=r2', POUCH_LOG_LEVEL: 'silent', PATH: process.env['PATH'] ?? '',
-    },
-  });
+  second = await startSecondHost(cluster);
+  await docker('load', '-q', '-i', second.imageFile);
   await until('the second host is up', async () => /^second up /m.test(await pouch('cluster', 'hosts', '--format', '{{.ID}} {{.State}} {{.Labels}}')));
 });
 after(async () => {
   if (skip !== false) return;
   await clients.close();
-  if (second.exitCode === null && second.signalCode === null) {
-    second.kill('SIGKILL');
-    await once(second, 'exit');
-  }
-  await containerd.stop();
+  await second?.stop();
   await cluster.stop();
-  await removeCgroups(cgroupParent);
 });
 
 async function ask(program: 'docker' | 'pouch', args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
@@ -140,8 +107,7 @@ test('a drain moves what may be moved, and tells what stays and why', options, a
 
 test('a host that is gone for good is removed, by force with what is on it', options, async () => {
   const id = await run('doomed', '-e', 'constraint:node==second');
-  second.kill('SIGKILL');
-  await once(second, 'exit');
+  await second.kill();
   await until('it is lost', async () => /^second lost/m.test(await pouch('cluster', 'hosts', '--format', '{{.ID}} {{.State}}')));
   assert.match((await ask('pouch', ['cluster', 'hosts', 'rm', 'second'])).stderr, /has 1 containers, which would be given up/);
   assert.equal(await pouch('cluster', 'hosts', 'rm', '--force', 'second'), 'second');

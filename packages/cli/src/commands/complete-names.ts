@@ -1,4 +1,5 @@
 // `pouch __complete`: names for the shells' completions, one a line. Silent where nobody answers: a shell must not print errors while someone types.
+import type { ClusterServices } from '@pouch/contracts';
 import type { Context } from '../context.ts';
 import type { ContainerItem, ImageItem } from '../engine/shapes.ts';
 
@@ -14,6 +15,7 @@ export async function completeNames(context: Context, kind: string): Promise<num
       const items = await client.json<ImageItem[]>('GET', '/images/json');
       for (const item of items) for (const tag of item.RepoTags ?? []) if (tag !== '<none>:<none>') names.push(tag);
     }
+    if (kind === 'services') for (const { name } of (await client.json<ClusterServices>('GET', '/cluster/services')).services) names.push(name);
     process.stdout.write(names.map((name) => `${name}\n`).join(''));
     return 0;
   } catch {

@@ -4,11 +4,16 @@ import type { Command, Option } from 'commander';
 export type Shell = 'bash' | 'zsh' | 'fish';
 
 /** What completes an argument: a kind that `__complete` knows, or nothing. */
-export type NameKind = 'containers' | 'running' | 'images' | 'names' | null;
+export type NameKind = 'containers' | 'running' | 'images' | 'names' | 'services' | null;
 
 const kinds: Readonly<Record<string, NameKind>> = {
   run: 'images', create: 'images', start: 'containers', stop: 'running', restart: 'containers', kill: 'running', rm: 'containers', rename: 'containers', wait: 'containers', logs: 'containers',
   exec: 'running', attach: 'running', inspect: 'names', top: 'running', stats: 'running', pause: 'running', unpause: 'running', images: 'images', pull: 'images', tag: 'images', rmi: 'images', history: 'images',
+};
+
+/** Of commands in a group, by both words. */
+const kindsOfGroups: Readonly<Record<string, NameKind>> = {
+  'service create': 'images', 'service ps': 'services', 'service inspect': 'services', 'service update': 'services', 'service rollback': 'services', 'service rm': 'services', 'service scale': 'services',
 };
 
 export interface Entry {
@@ -37,7 +42,7 @@ export function entries(command: Command, path: readonly string[] = []): Entry[]
     description: command.description(),
     children: visible.map((child) => ({ name: child.name(), description: child.description() })),
     options: helper.visibleOptions(command).map(option),
-    names: path.length === 1 ? (kinds[path[0] as string] ?? null) : null,
+    names: (path.length === 1 ? kinds[path[0] as string] : kindsOfGroups[path.join(' ')]) ?? null,
     words: command.registeredArguments[0]?.argChoices ?? [],
   };
   return [own, ...visible.filter((child) => child.name() !== 'help').flatMap((child) => entries(child, [...path, child.name()]))];

@@ -95,7 +95,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
   addHostCommands(group('hosts', 'List the hosts, what they have and what they run'), { context, does });
 
   group('events', 'Follow the log: every decision with its sequence, actor and cause')
-    .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret, refusal, join or member'))
+    .addOption(list('--kind <kind>', 'container, placement, host, image, exec, kernel, token, policy, secret, service, refusal, join or member'))
     .addOption(list('--on-host <id>', 'of this host'))
     .addOption(list('--container <name>', 'of this container, by name or id'))
     .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))

@@ -7,6 +7,7 @@ import { addContainerCommands } from './container-commands.ts';
 import { addAgentCommands, addClusterCommands, addImageCommands, addKernelCommands, addSecretCommands, addSystemCommands } from './other-commands.ts';
 import { PouchCommand } from './pouch-command.ts';
 import { createRunner, examples, type Runner } from './runner.ts';
+import { addServiceCommands } from './service-commands.ts';
 
 export interface Program {
   readonly command: PouchCommand;
@@ -34,6 +35,7 @@ export function createProgram(config: CliConfig): Program {
     .addHelpText('after', `${examples('pouch run -it busybox', 'pouch ps', 'pouch logs -f web', 'pouch cluster events')}\nPOUCH_HOST in the environment stands in for --host. \`pouch <command> --help\` tells more.\n`);
   // Before the commands are made: they inherit the settings above.
   addContainerCommands(command, runner);
+  addServiceCommands(command, runner);
   addImageCommands(command, runner);
   addKernelCommands(command, runner);
   addSystemCommands(command, runner);

@@ -3,6 +3,7 @@
 import type { SecretMount } from '../access/secret.ts';
 import type { ContainerId, ImageId } from '../ids.ts';
 import type { PlacementRules } from '../placement/rules.ts';
+import type { ServiceMembership } from '../service/membership.ts';
 
 export interface ContainerSpec {
   readonly image: ImagePin;
@@ -59,6 +60,8 @@ export interface ContainerSpec {
   readonly placement?: PlacementRules;
   /** Files in /run/secrets; what they hold is not here. Absent: none. */
   readonly secrets?: readonly SecretMount[];
+  /** Absent: it is no replica of a service. */
+  readonly service?: ServiceMembership;
 }
 
 /** The very image that a container was made from, whatever its name points to later. */

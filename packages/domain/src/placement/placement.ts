@@ -6,6 +6,9 @@ import type { ContainerSpec } from '../container/spec.ts';
 /** Hosts that one request may be refused by before it is given up. */
 export const maxPlacementAttempts = 8;
 
+/** Code of a placement that was wanted no more. */
+export const cancelledCode = 'cancelled';
+
 /** What one host's filters said. `filter` is null for the host that could take it. */
 export interface Verdict {
   readonly hostId: HostId;
@@ -47,13 +50,21 @@ export type PlacementCommand =
   /** `epoch`: revision of the scheduler's lease. */
   | { readonly type: 'PlaceContainer'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[] }
   | { readonly type: 'ReportRejection'; readonly hostId: HostId; readonly code: string; readonly message: string }
-  | { readonly type: 'RefusePlacement'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[] };
+  | { readonly type: 'RefusePlacement'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[] }
+  /** Scheduler: it is wanted no more, or never was; after this nobody can place it. What is placed already stays so. */
+  | { readonly type: 'CancelPlacement'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly message: string };
 
 export function decidePlacement(state: Placement | null, command: PlacementCommand, nowMs: number): Decision<PlacementEvent> {
   if (command.type === 'RequestPlacement') {
     if (state !== null) return refuse('already-exists', `container ${command.id} has been asked for already`);
     const { id, name, spec, predecessor, start } = command;
     return accept({ type: 'PlacementRequested', id, name, spec, ...origin({ predecessor, start }), atMs: nowMs });
+  }
+  if (command.type === 'CancelPlacement') {
+    if (state !== null && state.status !== 'requested') return accept();
+    const { id, name, spec, message } = command;
+    const refused: PlacementEvent = { type: 'PlacementRefused', code: cancelledCode, message, verdicts: [], atMs: nowMs };
+    return state === null ? accept<PlacementEvent>({ type: 'PlacementRequested', id, name, spec, atMs: nowMs }, refused) : accept(refused);
   }
   if (state === null) return refuse('not-found', 'no such placement');
   switch (command.type) {

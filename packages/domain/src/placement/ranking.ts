@@ -37,13 +37,17 @@ export function standingOf(spec: ContainerSpec, strategy: Strategy, seed: string
   });
 }
 
+/** In `spreadOver`: the host itself, where it has no label of this name. */
+export const nodeLabel = 'node';
+
 /** For each label that a container is spread over, what counts as one place: the host's value of it and of the labels before. */
 export function spreadKeysOf({ placement }: Pick<ContainerSpec, 'placement'>): (host: Host) => readonly string[] {
   const { spreadOver } = placement ?? noRules;
   if (spreadOver.length === 0) return () => [];
   return (host) => {
     const labels = labelsOfHost(host);
-    return spreadOver.map((_label, level) => JSON.stringify(spreadOver.slice(0, level + 1).map((label) => (Object.hasOwn(labels, label) ? labels[label] : null))));
+    const valueOf = (label: string): string | null => (Object.hasOwn(labels, label) ? (labels[label] ?? null) : label === nodeLabel ? host.id : null);
+    return spreadOver.map((_label, level) => JSON.stringify(spreadOver.slice(0, level + 1).map(valueOf)));
   };
 }
 

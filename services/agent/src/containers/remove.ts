@@ -25,10 +25,11 @@ export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
     network.detach(id),
     gone(containerd.containers.delete(id)),
     rooms.rootfs.remove(id),
-    layout.removeContainer(id),
     rooms.secrets.clear(id),
     removeLeftCgroups(rooms.config.cgroupParent, id).catch((error: unknown) => logger.warn({ containerId: id, err: error }, 'control groups of a removed container are left')),
   ]);
+  // Last: while its files are there, a removed container is known to be not yet cleared up.
+  await layout.removeContainer(id);
   specs.forget(id);
 }
 

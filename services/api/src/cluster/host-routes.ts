@@ -97,7 +97,8 @@ function movingOf({ projection }: HostDeps, id: string, waiting: ReadonlyMap<str
   let waits = 0;
   for (const { state } of projection.present.containers({ hostId: id })) {
     const shown = { id: state.id, name: state.replaced?.name ?? state.name };
-    if (state.replaced !== undefined) moving.push(shown);
+    // Replicas are moved by their service, one after the other.
+    if (state.replaced !== undefined || state.spec.service !== undefined) moving.push(shown);
     else {
       const stays = explainStay(state);
       if (stays === null) waits += 1;

@@ -23,6 +23,7 @@ import { findImage, requirePlatform } from './images.ts';
 import { inspectContainer } from './inspect.ts';
 import { listRows, lostHosts, renderList } from './list.ts';
 import { pruneContainers } from './prune.ts';
+import { runtimesOf } from './runtimes.ts';
 import { readSettings, requireImage } from './settings.ts';
 import { signalName } from './signals.ts';
 import { sizesOf } from './sizes.ts';
@@ -53,7 +54,7 @@ function createRoute(app: FastifyInstance, deps: Deps): void {
     const id = newContainerId();
     const { spec, warnings } = readSettings(body, {
       id, image, defaultRuntime: config.defaultRuntime,
-      get runtimes() { return runtimesOf(deps); },
+      get runtimes() { return runtimesOf(projection); },
       get kernels() { return kernelNames(projection); },
       findContainer: (reference) => {
         const resolved = projection.present.resolveContainer(reference);
@@ -65,10 +66,6 @@ function createRoute(app: FastifyInstance, deps: Deps): void {
     await createContainer(deps, id, { name, spec: permitted }, { actor: actorOf(request), signal: clientGone(reply) });
     return await reply.status(201).send({ Id: id, Warnings: warnings });
   });
-}
-
-function runtimesOf({ projection }: Deps): string[] {
-  return [...new Set(projection.present.hosts().filter(({ state }) => state.state !== 'removed').flatMap(({ state }) => state.facts.runtimes.map((runtime) => runtime.name)))].sort();
 }
 
 function readRoutes(app: FastifyInstance, deps: Deps): void {

@@ -1,7 +1,7 @@
 // Which of Docker's events a message of the log stands for: a table by event type, pure. What Docker has no word for yields nothing.
 // Source: Docker Engine API, "System events", and the words that its daemon uses.
 import type { Message } from '@pouch/contracts';
-import type { AnyEvent, Container, Exec, Host, Image, Request } from '@pouch/domain';
+import type { AnyEvent, Container, Exec, Host, Image, Request, Service } from '@pouch/domain';
 import { constants } from 'node:os';
 
 /** As Docker's API sends it; `status`, `id` and `from` are the older spelling of containers' and images' events. */
@@ -9,7 +9,7 @@ export interface DockerEvent {
   readonly status?: string;
   readonly id?: string;
   readonly from?: string;
-  readonly Type: 'container' | 'image' | 'node';
+  readonly Type: 'container' | 'image' | 'node' | 'service';
   readonly Action: string;
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
   readonly scope: 'local' | 'swarm';
@@ -38,7 +38,7 @@ type Step = Pick<DockerEvent, 'Type' | 'Action' | 'scope'> & { readonly id: stri
 export function dockerEvents({ message, storedAtMs }: Told, context: EventContext): DockerEvent[] {
   return stepsOf(message, context).map((step, index): DockerEvent => {
     const { Type, Action, scope, id, attributes, from } = step;
-    const legacy = Type === 'node' ? {} : { status: Action, id, ...(from === undefined ? {} : { from }) };
+    const legacy = scope === 'swarm' ? {} : { status: Action, id, ...(from === undefined ? {} : { from }) };
     return { ...legacy, Type, Action, Actor: { ID: id, Attributes: attributes }, scope, time: Math.floor(storedAtMs / 1000), timeNano: BigInt(Math.trunc(storedAtMs)) * 1_000_000n + BigInt(index) * 1_000n };
   });
 }
@@ -59,6 +59,8 @@ function stepsOf(message: Message, context: EventContext): Step[] {
       return message.events.flatMap((event) => imageSteps(event, message.snapshot as Image));
     case 'host':
       return message.events.flatMap((event) => hostSteps(event, message.snapshot as Host));
+    case 'service':
+      return message.events.flatMap((event) => serviceSteps(event, message.snapshot as Service));
     default:
       return [];
   }
@@ -179,6 +181,25 @@ function hostSteps(event: AnyEvent, host: Host): Step[] {
     case 'HostLabelled':
       return [step('update')];
     case 'HostRemoved':
+      return [step('remove')];
+    default:
+      return [];
+  }
+}
+
+/** What people see of a service; what becomes of its tasks is told by their containers. */
+function serviceSteps(event: AnyEvent, service: Service): Step[] {
+  const step = (action: string, more: Readonly<Record<string, string>> = {}): Step => ({ Type: 'service', Action: action, scope: 'swarm', id: service.uid, attributes: { name: service.name, ...more } });
+  switch (event.type) {
+    case 'ServiceCreated':
+      return [step('create')];
+    case 'ServiceUpdated':
+      return [step('update', { 'replicas.new': String(event.spec.replicas), ...(service.rollout?.state === 'updating' ? { 'updatestate.new': 'updating' } : {}) })];
+    case 'ServiceRolledBack':
+      return [step('update', { 'updatestate.new': 'rollback_started' })];
+    case 'ServiceRolloutEnded':
+      return [step('update', { 'updatestate.new': event.state })];
+    case 'ServiceRemovalRequested':
       return [step('remove')];
     default:
       return [];

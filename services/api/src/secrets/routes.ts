@@ -4,7 +4,7 @@ import type {} from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { DockerIdParams, DockerSecret, DockerSecretBody, DockerSecretMade, DockerSecretsQuery, SecretsSealedAgain, secretSubject } from '@pouch/contracts';
-import { decideSecret, isSecretName, secretId, type Secret, type SecretCommand } from '@pouch/domain';
+import { decideSecret, isSecretName, secretId, type ContainerSpec, type Secret, type SecretCommand } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
 import { messageOf } from '@pouch/process';
 import type { Stored } from '@pouch/projections';
@@ -56,7 +56,11 @@ export async function secretRoutes(app: FastifyInstance, deps: SecretDeps): Prom
 
   app.delete<{ Params: Static<typeof DockerIdParams> }>('/secrets/:id', { schema: { summary: 'Remove a secret that no container has', tags, params: DockerIdParams } }, async (request, reply) => {
     const { state } = requireSecret(deps, request.params.id);
-    const usedBy = projection.present.containers().filter(({ state: { spec } }) => spec.secrets?.some(({ name }) => name === state.name)).map((container) => container.state.name);
+    const uses = (spec: ContainerSpec): boolean => spec.secrets?.some(({ name }) => name === state.name) === true;
+    const usedBy = [
+      ...projection.present.containers().filter((container) => uses(container.state.spec)).map((container) => container.state.name),
+      ...projection.present.records('service').filter((service) => service.state.spec.templates.some(uses)).map((service) => `service ${service.state.name}`),
+    ];
     await append(deps, state.name, { type: 'RemoveSecret', usedBy }, { actor: admittedAs(request).actor, signal: clientGone(reply) });
     await dropSealed(deps, state.sealed.digest);
     return await reply.status(204).send();

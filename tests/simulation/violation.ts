@@ -1,0 +1,2 @@
+/** A rule was broken. */
+export class Violation extends Error {}
