@@ -18,6 +18,9 @@ export const guestInitPath: string = join(build, 'pouch-init');
 /** The host's process for a virtual machine, or for one process exec'd in it: `--config FILE`, as the head of c/vm/monitor.c says. */
 export const monitorPath: string = join(build, 'pouch-monitor');
 
+/** What bin/runv starts: it does the verbs that need no decision, and starts Node for the others, as the head of c/vm/front.c says. */
+export const runvFrontPath: string = join(build, 'runv-front');
+
 /** What the log writer is told. */
 export type LogWriterOptions = {
   /** Absolute directory, made by the caller, that holds the log and nothing else. */

@@ -28,6 +28,7 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   const state: ContainerState = {
     id, ociVersion: spec.ociVersion ?? '1.0.2', pid: 0, pidStart: '', bundle, rootfs: resolve(bundle, spec.root?.path ?? 'rootfs'), created: new Date().toISOString(),
     annotations: spec.annotations ?? {}, cgroups: possibleCgroups(cgroupPath(spec.linux?.cgroupsPath, id)), paused: false, hooks: spec.hooks ?? {}, memoryBytes: 0, vcpus: 0, arg0: spec.process.args[0] ?? '',
+    sockets: places.socketDir,
   };
   writeState(root, state);
   cleanUp.push(() => rm(places.socketDir, { recursive: true, force: true }));

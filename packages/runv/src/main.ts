@@ -1,4 +1,5 @@
 // The OCI runtime runv: global flags, one module per verb, and the one place where errors are told. A verb loads only what it needs.
+// `start`, and `delete` and `exec` in their usual forms, are runv's front's (packages/native/c/vm/front.c), which comes before this.
 import { appendFileSync } from 'node:fs';
 import { messageOf } from './failure.ts';
 import { parseGlobals, type Globals } from './globals.ts';
@@ -7,7 +8,6 @@ type Verb = (args: readonly string[], globals: Globals) => Promise<number> | num
 
 const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   create: () => import('./verbs/create.ts'),
-  start: () => import('./verbs/start.ts'),
   run: () => import('./verbs/run.ts'),
   state: () => import('./verbs/state.ts'),
   kill: () => import('./verbs/kill.ts'),
@@ -25,6 +25,7 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   acceleration: () => import('./verbs/acceleration.ts'),
   'make-template': () => import('./verbs/make-template.ts'),
   'fill-pool': () => import('./verbs/fill-pool.ts'),
+  'late-hooks': () => import('./verbs/late-hooks.ts'),
   pool: () => import('./verbs/pool.ts'),
   'share-network': () => import('./verbs/share-network.ts'),
 };
@@ -51,7 +52,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (help || verb === undefined || verb === 'help') {
-    process.stdout.write(`runv [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB …\nverbs: ${Object.keys(verbs).join(', ')}\n`);
+    process.stdout.write(`runv [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB …\nverbs: ${['start', ...Object.keys(verbs)].join(', ')}\n`);
     return 0;
   }
   try {

@@ -28,6 +28,8 @@ export interface ContainerState {
   readonly memoryLimitBytes?: number;
   readonly vcpus: number;
   readonly arg0: string;
+  /** Of sockets (places.ts): where runv's front finds the monitor. */
+  readonly sockets: string;
 }
 
 const idPattern = /^[\w+.-]{1,256}$/;

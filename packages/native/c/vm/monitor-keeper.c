@@ -8,7 +8,6 @@
 //   tap NAME               made in a network namespace of the keeper's own, which holds nothing else, and moved to the container's at the claim
 //   qemu-arg, open, uid, gid, cgroup, qemu-log, ready-fd   as for a machine
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,10 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 #include "monitor.h"
+#include "monitor-tree.h"
 
 #define FAILED 255
 #define CLAIM_MS 10000 // between the renaming and the claim
-#define DEPTH_MAX 3
 
 static struct machine keeper;
 static int claim = -1;
@@ -75,20 +74,6 @@ static int prepare(char *why, size_t why_size)
 	int result = qemu_start(&keeper, why, why_size);
 	if (keeper.tap_fd >= 0) close(keeper.tap_fd); // the tap ends with QEMU
 	return result;
-}
-
-// Below a directory that QEMU's user may write to: by descriptors, never through a link.
-static void remove_tree(int parent, const char *name, int depth)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-	if (list == NULL) return;
-	for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-		if (unlinkat(fd, entry->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM) && depth < DEPTH_MAX) remove_tree(fd, entry->d_name, depth + 1);
-	}
-	closedir(list);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 // Takes the member for itself, so that nobody claims it any more. False: somebody has.
@@ -162,7 +147,7 @@ static void serve(void)
 		children_reap(&keeper);
 	}
 	if (claim >= 0) say(KEEPER_ENDED, (uint32_t)wait_status);
-	if (gone[0] != '\0') remove_tree(AT_FDCWD, gone, 0);
+	if (gone[0] != '\0') (void)tree_remove(AT_FDCWD, gone);
 	if (keeper.config.owned != NULL) unlink(keeper.config.owned);
 }
 

@@ -5,11 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_BYTES (64u << 10)
 #define KEEP_BYTES (256u << 10) // an empty buffer larger than this is given back
 #define FULL_BYTES (512u << 10)
+
+int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 uint32_t get_u32(const uint8_t *at)
 {

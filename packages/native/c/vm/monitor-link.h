@@ -50,6 +50,8 @@ int link_flush(struct link *link);
 // True when nothing useful can be added now without beyond-measure waiting: more than 512 KiB are queued.
 bool link_is_full(const struct link *link);
 
+int64_t now_ms(void); // of a clock that only goes forward
+
 uint32_t get_u32(const uint8_t *at);
 void put_u16(uint8_t *at, uint16_t value);
 void put_u32(uint8_t *at, uint32_t value);

@@ -11,8 +11,7 @@
 
 #define TAIL_BYTES 4096
 
-// Bytes of the UTF-8 sequence at `at`, 0 when it is none.
-static size_t utf8_length(const uint8_t *at, size_t left)
+size_t utf8_length(const uint8_t *at, size_t left)
 {
 	size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : at[0] >= 0xe0 && at[0] < 0xf0 ? 3 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
 	if (length == 0 || length > left) return 0;

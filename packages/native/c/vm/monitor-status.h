@@ -29,6 +29,9 @@ int pid_file_write(const char *file, pid_t pid);
 // Writes one line to *ready_fd and closes it; a reader that has gone is no failure.
 void ready_tell(int *ready_fd, const char *word, const char *text);
 
+// Bytes of the UTF-8 sequence at `at`, 0 when it is none.
+size_t utf8_length(const uint8_t *at, size_t left);
+
 // Copies text as one line of valid UTF-8: control bytes become spaces, invalid ones '?'.
 void text_clean(char *into, size_t size, const void *text, size_t length);
 

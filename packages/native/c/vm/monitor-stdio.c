@@ -18,13 +18,6 @@
 #define CREDIT_MOST (64u << 20)     // a guest that gives more input credit than this means harm
 #define READS_AT_ONCE 8
 
-int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // How many bytes one write may have without blocking. A pipe or a terminal is opened anew so that O_NONBLOCK is ours alone: the description
 // we inherited is shared with whoever started us.
 static size_t prepare(int fd, bool *is_socket)

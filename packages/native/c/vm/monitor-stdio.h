@@ -62,5 +62,4 @@ bool stdio_is_drained(const struct stdio *io); // nothing waits for a consumer
 bool stdio_at_eof(const struct stdio *io);     // and nothing more comes
 void stdio_end(struct stdio *io);              // the guest has gone: nothing more comes, nothing more is read
 
-int64_t now_ms(void);
 #endif
