@@ -45,8 +45,8 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     const { prestart = [], createRuntime = [], createContainer: within = [] } = spec.hooks ?? {};
     await runCreateHooks(spec.hooks ?? {}, hookState(request, spec, holder?.pid ?? process.pid, 'creating'), netns);
     const isEmpty = holder !== undefined && prestart.length + createRuntime.length + within.length === 0;
-    // The programs that read it run beside the planning of everything else.
-    const reading = isEmpty ? Promise.resolve(undefined) : readNetwork(netns);
+    // Read beside the planning of everything else.
+    const reading = isEmpty ? Promise.resolve(undefined) : readNetwork(netns, request.networkFd);
     reading.catch(() => undefined); // told where the plan awaits it
     await makePlaces(places, config);
     const plan = await planMachine(spec, bundle, id, places, config, reading);

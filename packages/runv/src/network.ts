@@ -1,7 +1,9 @@
 // What the container's network namespace holds, and the same for the guest: its link's name, MAC, MTU, addresses and routes.
 // It only reads; the monitor makes the tap.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { runvFrontPath } from '@pouch/native';
 import { Failure, messageOf } from './failure.ts';
 import { tapFd } from './machine/qemu-command.ts';
 import { configure } from './protocol/ops.ts';
@@ -40,7 +42,7 @@ function routeRecord(route: RouteInfo, family: 4 | 6, link: string): Buffer {
 }
 
 /**
- * From the words of `ip -j`. Undefined where there is no link but the loopback. Pure.
+ * From the words of iproute2 (`ip -j`). Undefined where there is no link but the loopback. Pure.
  * Throws a Failure for what a machine cannot have: several links, and a namespace that another machine has.
  */
 export function guestNetwork(links: readonly LinkInfo[], routes4: readonly RouteInfo[], routes6: readonly RouteInfo[]): GuestNetwork | undefined {
@@ -62,17 +64,32 @@ export function guestNetwork(links: readonly LinkInfo[], routes4: readonly Route
 
 const run = promisify(execFile);
 const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C' };
-const script = 'ip -j -d addr show && echo "" && ip -j -4 route show && echo "" && ip -j -6 route show';
 
-export async function readNetwork(netns: string): Promise<GuestNetwork | undefined> {
-  let text: string;
+/** What runv's front says of a namespace: from `given`, a descriptor where it has begun to, else by running it. Throws `network`. */
+export async function readNetwork(netns: string, given?: number): Promise<GuestNetwork | undefined> {
+  const text = given === undefined ? await described(netns) : readToEnd(given);
+  const reason = /^error (.*)/.exec(text)?.[1] ?? (text === '' ? 'it is not told' : undefined);
+  if (reason !== undefined) throw new Failure('network', `the network namespace ${netns} cannot be read: ${reason}`);
+  const [links = [], routes4 = [], routes6 = []] = text.trimEnd().split('\n').map((part) => JSON.parse(part) as unknown[]);
+  return guestNetwork(links as LinkInfo[], routes4 as RouteInfo[], routes6 as RouteInfo[]);
+}
+
+async function described(netns: string): Promise<string> {
   try {
-    text = (await run('/usr/bin/nsenter', [`--net=${netns}`, '/bin/sh', '-c', script], { env, cwd: '/', timeout: 10_000, killSignal: 'SIGKILL', maxBuffer: 4 << 20 })).stdout;
+    return (await run(runvFrontPath, [process.execPath, process.argv[1] ?? '', 'network', netns], { env, cwd: '/', timeout: 10_000, killSignal: 'SIGKILL', maxBuffer: 4 << 20 })).stdout;
   } catch (cause) {
+    // What it told is its answer then, too.
+    if (cause instanceof Error && 'stdout' in cause && String(cause.stdout).startsWith('error ')) return String(cause.stdout);
     throw new Failure('network', `the network namespace ${netns} cannot be read: ${messageOf(cause)}`, { cause });
   }
-  const [links = [], routes4 = [], routes6 = []] = text.split('\n\n').map((part) => (part.trim() === '' ? [] : JSON.parse(part) as unknown[]));
-  return guestNetwork(links as LinkInfo[], routes4 as RouteInfo[], routes6 as RouteInfo[]);
+}
+
+function readToEnd(descriptor: number): string {
+  try {
+    return readFileSync(descriptor, 'utf8');
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** A new network namespace, held by a process until `end` is called or this process has ended: for hooks that set it up by the process's pid. */

@@ -22,6 +22,8 @@ export interface CreateRequest {
   readonly bundle: string;
   readonly pidFile?: string;
   readonly consoleSocket?: string;
+  /** What the network namespace holds can be read from there (runv's front has begun to read it). */
+  readonly networkFd?: number;
   /** Outlives this process. */
   readonly detached: boolean;
 }

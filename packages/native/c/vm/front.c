@@ -2,7 +2,7 @@
 //
 //   runv-front NODE SCRIPT [global flags] VERB …
 //
-// `start`, `delete` and `exec` of a container that `create` has finished with are done here, within a millisecond; everything else, and every one of
+// `start`, `delete` and `exec` of a container that `create` has finished with are done here, within a millisecond, and `create` is begun; everything else, and every one of
 // these with a word that is not known here, goes on as Node with the script and the same words. It decides nothing of its own: what it needs is in the
 // container's record. An engine starts these verbs at every run and exec, and a start of Node would be most of their time.
 #define _GNU_SOURCE
@@ -20,7 +20,7 @@
 static const struct {
 	const char *name;
 	int (*run)(struct front *front, char **words);
-} verbs[] = { { "start", front_start }, { "delete", front_delete }, { "exec", front_exec } };
+} verbs[] = { { "start", front_start }, { "delete", front_delete }, { "exec", front_exec }, { "create", front_create }, { "network", front_network } };
 
 int front_tell(const struct front *front, const char *format, ...)
 {

@@ -59,8 +59,13 @@ struct process_words {
 };
 uint8_t *process_payload(const char *file, size_t *length, struct process_words *process);
 
+// front-network.c: what a network namespace holds, written to a descriptor. 0, or 1 and `error TEXT` there. This process stays in that namespace.
+int network_print(const char *netns, int fd);
+
 // The verbs. They return the exit status, or HAND_OVER before they have done anything.
 int front_start(struct front *front, char **words);
 int front_delete(struct front *front, char **words);
 int front_exec(struct front *front, char **words);
+int front_network(struct front *front, char **words); // network PATH: of that namespace, on standard output
+int front_create(struct front *front, char **words);  // always HAND_OVER; the network is read while Node starts
 #endif

@@ -5,9 +5,9 @@ import { createContainer } from '../create-container.ts';
 import type { Globals } from '../globals.ts';
 
 export async function run(args: readonly string[], { root }: Globals): Promise<number> {
-  const parsed = parseArguments(args, { flags: ['no-pivot', 'no-new-keyring'], values: ['bundle', 'pid-file', 'console-socket', 'preserve-fds'], alias: { b: 'bundle' } });
-  const [pidFile, consoleSocket] = [parsed.values.get('pid-file'), parsed.values.get('console-socket')];
-  await createContainer({ root, id: idOf(parsed, 'create'), bundle: resolve(parsed.values.get('bundle') ?? '.'), detached: true, ...(pidFile ? { pidFile } : {}), ...(consoleSocket ? { consoleSocket } : {}) });
+  const parsed = parseArguments(args, { flags: ['no-pivot', 'no-new-keyring'], values: ['bundle', 'pid-file', 'console-socket', 'preserve-fds', 'network-fd'], alias: { b: 'bundle' } });
+  const [pidFile, consoleSocket, networkFd] = [parsed.values.get('pid-file'), parsed.values.get('console-socket'), parsed.values.get('network-fd')];
+  await createContainer({ root, id: idOf(parsed, 'create'), bundle: resolve(parsed.values.get('bundle') ?? '.'), detached: true, ...(pidFile ? { pidFile } : {}), ...(consoleSocket ? { consoleSocket } : {}), ...(networkFd === undefined ? {} : { networkFd: Number(networkFd) }) });
   // The monitor is not waited for, nor a template that is being made.
   process.exit(0);
 }
