@@ -9,16 +9,22 @@ import { idleMachines } from './idle-machines.ts';
 import { output } from './output.ts';
 import { runs } from './runs.ts';
 
-export async function vm(session: Session, { rounds = 15 }: { readonly rounds: number | undefined }): Promise<void> {
+/** What can be measured alone, by `--part NAME`. */
+const parts = ['boots', 'runs', 'execs', 'output', 'files', 'idle-machines'] as const;
+
+export async function vm(session: Session, { rounds = 15, part }: { readonly rounds: number | undefined; readonly part: string | undefined }): Promise<void> {
+  if (part !== undefined && !(parts as readonly string[]).includes(part)) throw new Error(`there is no part ${part} of vm; there are ${parts.join(', ')}`);
+  const wants = (one: (typeof parts)[number]): boolean => part === undefined || part === one;
   session.tellMachine();
-  await boots(session, rounds);
-  session.say('starting Docker Engine');
-  const docker = await DockerEngine.start(session);
+  if (wants('boots')) await boots(session, rounds);
+  if (part === 'boots') return;
+  if (wants('runs') || wants('execs')) session.say('starting Docker Engine');
+  const docker = wants('runs') || wants('execs') ? await DockerEngine.start(session) : undefined;
   session.say('starting Pouch');
   const pouch = await startPouch(session);
-  await runs(session, pouch, docker, rounds);
-  await execs(session, pouch, docker, rounds);
-  await output(session, pouch);
-  await files(session, pouch);
-  await idleMachines(session, pouch);
+  if (wants('runs')) await runs(session, pouch, docker, rounds);
+  if (wants('execs')) await execs(session, pouch, docker, rounds);
+  if (wants('output')) await output(session, pouch);
+  if (wants('files')) await files(session, pouch);
+  if (wants('idle-machines')) await idleMachines(session, pouch);
 }

@@ -28,7 +28,7 @@ function validFrame(random: (below: number) => number): Buffer {
   const id = 1000 + random(40);
   const script = ['exit 3', 'echo hello', 'cat', 'sleep 0.2', 'yes | head -c 100000'][random(5)] ?? '';
   const terminal = random(3) === 0 ? [record(5, u16(24, 80))] : [];
-  switch (random(9)) {
+  switch (random(10)) {
     case 0: return frame(op.spawn, id, program(['/bin/sh', '-c', script], record(6), ...terminal));
     case 1: return frame(op.stdin, id, noise(random, random(3000)));
     case 2: return frame(op.stdinClose, id);
@@ -37,8 +37,18 @@ function validFrame(random: (below: number) => number): Buffer {
     case 5: return frame(op.winsize, id, u16(random(100), random(100)));
     case 6: return frame(op.ps, 0, u32(random(100)));
     case 7: return frame(op.stats, 0, u32(random(100)));
+    case 8: return frame(op.prepare, 0, settings(random));
     default: return frame(op.configure, 0, Buffer.concat([record(random(20), noise(random, random(60))), record(7, noise(random, random(60)))]));
   }
+}
+
+/** Records of any tag that are right, nearly right or noise: what PREPARE is told of a root, mounts, files, links and rights. */
+function settings(random: (below: number) => number): Buffer {
+  const right = [...usualMounts('/dev/vdb'), record(5, 'ready'), record(16, Buffer.alloc(16, 7)), record(13, '/proc/kcore'), record(14, '/proc/sys'), record(4)];
+  const parts = Array.from({ length: random(10) }, () => (random(3) === 0 ? record(random(20), noise(random, random(60))) : Buffer.from(right[random(right.length)] ?? '')));
+  const all = Buffer.concat(parts);
+  if (all.length > 0 && random(2) === 0) all[random(all.length)] = random(256);
+  return random(5) === 0 ? all.subarray(0, random(all.length + 1)) : all;
 }
 
 /** Frames, some of them cut, lengthened or with bytes changed, some not frames at all. */
@@ -120,6 +130,27 @@ describe('the guest\'s end of the control channel', { skip }, () => {
   test('the clock can be set and randomness stirred in at any time', async () => {
     guest.send(op.clock, 0, Buffer.concat([u64(BigInt(Date.UTC(2040, 0, 15)) * 1_000_000n), Buffer.alloc(32, 9)]));
     assert.equal(await guest.shell('date +%Y'), '2040\n');
+  });
+
+  test('PREPARE of nonsense before anything else: it is refused or done once, and the guest answers', async () => {
+    const fresh = await kit.boot([{ path: await kit.root(), readOnly: true }]);
+    const seed = randomInt(2 ** 31);
+    const random = generator(seed);
+    try {
+      for (let round = 0; round < rounds; round++) {
+        fresh.raw(frame(op.prepare, 0, settings(random)));
+        if (random(2) === 0) fresh.raw(nonsense(random));
+        await fresh.hello(20_000);
+        await fresh.ping(20_000);
+      }
+      fresh.send(op.prepare, 0, Buffer.concat(usualMounts()));
+      await fresh.until('an answer to the last one', (frames) => frames.find((one) => one.op === op.prepared || (one.op === op.error && one.payload.readUInt32LE(4) === op.prepare)));
+      assert.doesNotMatch(await fresh.console(), /segfault|Kernel panic/);
+    } catch (cause) {
+      throw new Error(`seed ${seed}: ${await fresh.console()}`, { cause });
+    } finally {
+      await fresh.close();
+    }
   });
 
   test('an orderly power-off asks first, and kills who does not go in time', async () => {

@@ -106,6 +106,25 @@ describe('the pool', { skip }, () => {
     assert.equal(new Set(ids).size, 3, 'no two machines have the same id');
   });
 
+  test('two members of one image, claimed at once, share no secrets', async () => {
+    await configure({ pool: 2 });
+    await Promise.all(['twin-a', 'twin-b'].map((id) => runOnce(id, 'true')));
+    await until('two machines that are ready', async () => ((await ready()).length >= 2 ? true : undefined));
+    const script = 'head -c 16 /dev/urandom | od -An -tx1; cat /etc/machine-id /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id; hostname; date +%s';
+    const seen = await Promise.all(['one', 'two'].map(async (name) => {
+      const id = `member-${name}`;
+      const done = await verb(['run', '--keep', '--bundle', await bundle(id, ['sh', '-c', script], { hostname: name }), id]);
+      assert.match(await readFile(join(root, id, 'monitor.conf'), 'utf8'), /^keeper /m);
+      assert.equal((await verb(['delete', id])).code, 0);
+      const [random, machineId, uuid, bootId, hostname, date] = done.out.trim().split('\n');
+      assert.ok(Math.abs(Number(date) - Date.now() / 1000) < 60, `the clock: ${date}`);
+      return { random, machineId, uuid, bootId, hostname };
+    }));
+    const [first, second] = seen;
+    for (const secret of ['random', 'machineId', 'uuid', 'hostname'] as const) assert.notEqual(first?.[secret], second?.[secret], secret);
+    await configure({});
+  });
+
   test('of two claims at once one gets the member, and the other is told that there is none', async () => {
     await runOnce('three', 'true');
     await filled();

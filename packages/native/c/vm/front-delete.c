@@ -59,7 +59,11 @@ int front_delete(struct front *front, char **words)
 	const struct option options[] = { { "force", "f", true, &force }, { NULL, NULL, false, NULL } };
 	struct record record;
 	char status[16];
-	if (!front_options(front, words, options) || record_read(front, &record) < 0 || record.pid == 0) return HAND_OVER;
+	if (!front_options(front, words, options)) return HAND_OVER;
+	bool read = record_read(front, &record) == 0;
+	// The record's directory is made first and goes last. Engines delete once more, to be sure.
+	if (!read && access(front->directory, F_OK) < 0 && errno == ENOENT) return force != NULL ? 0 : front_tell(front, "container \"%s\" does not exist", front->id);
+	if (!read || record.pid == 0) return HAND_OVER;
 	record_status(front, &record, status);
 	if (force == NULL && strcmp(status, "stopped") != 0 && strcmp(status, "created") != 0) return front_tell(front, "cannot delete container %s that is not stopped: %s", front->id, status);
 	if (record_lives(&record) && end_machine(front, &record) != 0) return 1;
