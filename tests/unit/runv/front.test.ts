@@ -88,7 +88,7 @@ test('what engines write becomes the same SPAWN', async (t) => {
   await fc.assert(fc.asyncProperty(batch(usual), async (specs) => {
     const texts = specs.map(asEngines);
     assert.deepEqual(await byFront(texts), texts.map(byRunv));
-  }), { numRuns: 4 });
+  }), { numRuns: 4, endOnFailure: true });
   const most = '{"args":["a"],"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":18446744073709551615}],"selinuxLabel":"x","scheduler":{"a":[1.5e3,null]}}';
   assert.deepEqual(await byFront([most]), [byRunv(most)]);
 });
@@ -99,7 +99,7 @@ test('what is spoilt is refused, or is the same SPAWN', async (t) => {
     .map(([spec, changes]) => changes.reduce((text, [at, by]) => text.slice(0, at % text.length) + by + text.slice((at % text.length) + 1), asEngines(spec)));
   await fc.assert(fc.asyncProperty(batch(spoilt), async (texts) => {
     for (const [index, found] of (await byFront(texts)).entries()) if (found !== handedOver) assert.equal(found, byRunv(texts[index] as string), texts[index]);
-  }), { numRuns: 4 });
+  }), { numRuns: 4, endOnFailure: true });
 });
 
 test('what is not of the usual kind is handed over', async (t) => {

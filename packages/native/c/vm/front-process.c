@@ -143,13 +143,13 @@ static void put_ids(struct payload *p, const struct json *json)
 	}
 }
 
-static void put_terminal(struct payload *p, const struct json *json)
+static void put_terminal(struct payload *p, const struct json *json, bool terminal)
 {
 	uint8_t size[4];
 	size_t console = member(p, json, 0, "consoleSize", JSON_OBJECT);
 	put_u16(size, (uint16_t)number(p, json, console, "height", UINT16_MAX, 0));
 	put_u16(size + 2, (uint16_t)number(p, json, console, "width", UINT16_MAX, 0));
-	put_record(p, VM_S_TTY, size, sizeof size);
+	if (terminal) put_record(p, VM_S_TTY, size, sizeof size);
 }
 
 static void put_limits(struct payload *p, const struct json *json)
@@ -197,7 +197,7 @@ static void put_process(struct payload *p, const struct json *json, struct proce
 	put_strings(p, json, member(p, json, 0, "env", JSON_ARRAY), VM_S_ENV);
 	put_record(p, VM_S_CWD, directory, strlen(directory));
 	put_ids(p, json);
-	if (process->terminal) put_terminal(p, json);
+	put_terminal(p, json, process->terminal);
 	put_record(p, VM_S_STDIN, NULL, 0);
 	put_capabilities(p, json);
 	put_limits(p, json);
