@@ -43,6 +43,6 @@ export type DockerServiceBody = Static<typeof DockerServiceBody>;
 
 export const DockerServicesQuery = Type.Object({ filters: Opt(Type.String({ maxLength: 65_536, description: 'JSON: id, name, label, mode' })), status: Opt(Type.Boolean({ description: 'With ServiceStatus' })) });
 export const DockerServiceQuery = Type.Object({ insertDefaults: Opt(Type.Boolean({ description: 'Has no effect: defaults are always shown' })) });
-export const DockerServiceUpdateQuery = Type.Object({ version: Type.Integer({ minimum: 0 }), registryAuthFrom: Opt(Type.String({ maxLength: 64 })), rollback: Opt(Type.String({ maxLength: 64, description: '`previous`: to what the last update replaced' })) });
+export const DockerServiceUpdateQuery = Type.Object({ version: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), registryAuthFrom: Opt(Type.String({ maxLength: 64 })), rollback: Opt(Type.String({ maxLength: 64, description: '`previous`: to what the last update replaced' })) });
 export const DockerTasksQuery = Type.Object({ filters: Opt(Type.String({ maxLength: 65_536, description: 'JSON: id, name, service, node, label, desired-state' })) });
 export const DockerNodesQuery = Type.Object({ filters: Opt(Type.String({ maxLength: 65_536, description: 'JSON: id, name, label' })) });

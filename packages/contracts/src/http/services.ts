@@ -39,14 +39,14 @@ export type ClusterServiceBody = Static<typeof ClusterServiceBody>;
 
 /** `POST /cluster/services/{id}/update`: what is left out stays; members of `template` and of its `HostConfig` take the place of those that were asked for before, null takes one away. */
 export const ClusterServiceUpdateBody = Type.Object({
-  version: Opt(Type.Integer({ minimum: 0, description: 'Refused where the service is at another one by now' })),
+  version: Opt(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Refused where the service is at another one by now' })),
   force: Opt(Type.Boolean({ description: 'Exchange the replicas also where nothing differs' })),
   template: Opt(Type.Object({}, { additionalProperties: true })),
   ...settings,
 }, { additionalProperties: false });
 export type ClusterServiceUpdateBody = Static<typeof ClusterServiceUpdateBody>;
 
-export const ClusterServiceVersionBody = Type.Object({ version: Opt(Type.Integer({ minimum: 0 })) }, { additionalProperties: false });
+export const ClusterServiceVersionBody = Type.Object({ version: Opt(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) }, { additionalProperties: false });
 export type ClusterServiceVersionBody = Static<typeof ClusterServiceVersionBody>;
 
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);

@@ -65,20 +65,24 @@ async function startAnew(rooms: Rooms, container: Container, which: StartOf): Pr
     return;
   }
   if (spec.network.mode === 'bridge') await rooms.network.prepare(container);
-  // The namespace is there: its network and the task are made side by side, and only the start waits for both.
-  const [connected, made] = await Promise.allSettled([connect(rooms, container), makeTask(rooms, container, which.startId)]);
+  // The namespace is there: its network and the task are made side by side, and only the start waits for both. A machine is told what its network and
+  // its files are as it is made.
+  const connecting = connect(rooms, container);
+  const [connected, made] = await Promise.allSettled([connecting, makeTask(rooms, container, which.startId, isMachine(spec) ? connecting : null)]);
   if (connected.status === 'rejected') throw connected.reason;
   if (made.status === 'rejected') throw made.reason;
   await run(rooms, container, which, connected.value);
 }
 
-async function makeTask(rooms: Rooms, container: Container, startId: string): Promise<void> {
+/** `after`: what the runtime must find done. */
+async function makeTask(rooms: Rooms, container: Container, startId: string, after: Promise<unknown> | null): Promise<void> {
   const { containerd, tasks, layout, specs } = rooms;
   const { id } = container;
   const [mounts] = await Promise.all([rooms.rootfs.mounts(id), rooms.secrets.place(container)]);
   const network = networkOf(rooms, container);
   const [made, stdio] = await Promise.all([specs.make(container, { layers: layersOf(mounts), network }), prepareStdio(layout, rooms.sys, container, startId), joinMachine(rooms, container)]);
   await specs.ensureWritten(id, made.text);
+  await after;
   const { pid } = await containerd.tasks.create({ containerId: id, rootfs: [...mounts], ...stdio });
   tasks.set(id, { startId, pid, status: 'created', exit: null, oomKilled: false });
 }

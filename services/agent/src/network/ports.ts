@@ -1,4 +1,5 @@
 // Host ports of this host: which are asked for, which are chosen, and whether they are free. Opens sockets only to look.
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -15,7 +16,8 @@ const maxTries = 100;
 /** Ports that are promised to containers, over processes' heads: the firewall takes them without a socket. */
 export class Ports {
   readonly #taken = new Set<string>();
-  #next = firstDynamicPort;
+  // Anywhere in the range: another cluster on this machine, whose firewall rules no socket shows, has begun elsewhere.
+  #next = randomInt(firstDynamicPort, lastDynamicPort + 1);
 
   /** Takes every port that the spec publishes, choosing where it leaves the choice; all or none. Rejects with ImpossibleError `conflict`. */
   async take(spec: ContainerSpec): Promise<PublishedPort[]> {
