@@ -1,5 +1,6 @@
 // A hundred machines that do nothing: what each takes beyond the template that they share, and whether all of it is gone once they are removed.
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { median, round2, timed } from '../figures.ts';
 import { everyProcess, memoryOf, type Process } from '../memory.ts';
@@ -52,7 +53,7 @@ export async function idleMachines(session: Session, { client, cluster }: Pouch)
   const beyond = qemus.map((pid) => memoryOf(pid).pssBytes - sharedOf(pid, /\/templates\/|\(deleted\)/));
   session.tell({ figure: 'idle machines', unit: 'MB', side: 'QEMU beyond the template', machines: listed.length, qemus: qemus.length, value: round2(median(beyond) / 1e6), max: round2(Math.max(...beyond) / 1e6), goal: goalMB, met: median(beyond) / 1e6 <= goalMB });
   session.tell({ figure: 'idle machines', unit: 'MB', side: 'QEMU, all of it', value: round2(median(qemus.map((pid) => memoryOf(pid).pssBytes)) / 1e6) });
-  for (const name of ['pouch-monitor', 'containerd-shim-runc-v2']) {
+  for (const name of ['pouch-monitor', 'containerd-shim-pouch-v2']) {
     const pss = own.filter(isOf(name)).map(({ pid }) => memoryOf(pid).pssBytes);
     session.tell({ figure: 'idle machines', unit: 'MB', side: name, processes: pss.length, value: round2(pss.reduce((sum, one) => sum + one, 0) / machines / 1e6) });
   }
@@ -62,7 +63,8 @@ export async function idleMachines(session: Session, { client, cluster }: Pouch)
   // The pool keeps a few ready; what belongs to a container must be gone.
   const left = (): object | undefined => {
     const processes = everyProcess().filter(({ pid, command }) => !before.has(pid) && /containerd-shim|pouch-monitor/.test(command[0] ?? '') && command.some((word) => ids.some((id) => word.includes(id))));
-    const containers = readdirSync(cluster.directory, { recursive: true, encoding: 'utf8' }).filter((path) => ids.some((id) => path.endsWith(id)));
+    // find passes over what goes while it looks.
+    const containers = spawnSync('find', [cluster.directory], { encoding: 'utf8', maxBuffer: 256 << 20 }).stdout.split('\n').filter((path) => ids.some((id) => path.endsWith(id)));
     return processes.length + containers.length === 0 ? undefined : { processes: processes.length, paths: containers.slice(0, 5) };
   };
   for (const until = performance.now() + goneMs; left() !== undefined && performance.now() < until;) await delay(500);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { template } from '../../../packages/runv/src/verbs/spec.ts';
-import { GuestKit } from '../../fixtures/guest-boot.ts';
+import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
 import { environment } from '../../../scripts/config.ts';
 import { median, round2 } from '../figures.ts';
 import type { Session } from '../session.ts';
@@ -34,6 +34,8 @@ async function rate(program: string, args: readonly string[], environment: NodeJ
 
 export async function output(session: Session, { cluster }: Pouch): Promise<void> {
   session.say(`output of ${mebibytes} MiB, ${times} times each`);
+  const missing = await guestMissing();
+  if (missing !== false) throw new Error(missing);
   const kit = await GuestKit.make();
   session.undo('kernel and bundle', () => kit.remove());
   const root = join(kit.directory, 'run');

@@ -98,7 +98,7 @@ test('a host that falls silent: its replicas go on elsewhere, and on its return 
 });
 
 test('docker makes, lists, scales, updates and removes services', options, async () => {
-  await said('docker', 'service', 'create', '--name', 'db', '--replicas', '2', '--update-monitor', '1s', '--constraint', 'node.hostname != nowhere', '--env', 'A=1', '--no-resolve-image', 'busybox', 'sleep', '100000');
+  await said('docker', 'service', 'create', '--name', 'db', '--replicas', '2', '--update-monitor', '1s', '--stop-grace-period', '1s', '--constraint', 'node.hostname != nowhere', '--env', 'A=1', '--no-resolve-image', 'busybox', 'sleep', '100000');
   assert.match(await said('docker', 'service', 'ls'), /db +replicated +2\/2 +busybox/);
   assert.match(await said('docker', 'service', 'ps', 'db'), /^\w+ +db\.1 +busybox.* +Running +Running/m);
   await said('docker', 'service', 'scale', 'db=3');
