@@ -9,7 +9,7 @@ import { schedule, type Plan, type ScheduleOptions } from './schedule.ts';
 import { Shelf } from './shelf.ts';
 
 /** Verdicts of each kind beside the chosen host's: of a large cluster some, for each is in the log. */
-export const maxTold = 15;
+export const maxTold = 7;
 /** Shapes times hosts that are kept: some 150 bytes each. */
 const maxKept = 1_000_000;
 const maxShelves = 256;

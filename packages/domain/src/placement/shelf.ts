@@ -7,14 +7,20 @@ import type { CataloguedKernel } from '../machine.ts';
 import { BestFirst } from './best-first.ts';
 import { filtersOf, objectionOf, type Candidate, type Filter } from './filters.ts';
 import type { Verdict } from './placement.ts';
-import { groupOf, isHigher, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked, type Standing } from './ranking.ts';
+import { groupOf, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked, type Standing } from './ranking.ts';
 import type { Strategy } from './rules.ts';
+
+/** How many containers of the group one place has. */
+interface Tally {
+  count: number;
+}
 
 /** Hosts that are alike in all that comes before their score. */
 interface Drawer {
   readonly standing: Omit<Standing, 'score'>;
-  /** Of the labels that the container is spread over. */
-  readonly keys: readonly string[];
+  /** Of its places, for each label that the container is spread over. */
+  readonly tallies: readonly Tally[];
+  readonly name: string;
   readonly hosts: BestFirst;
 }
 
@@ -47,8 +53,8 @@ export class Shelf {
   readonly #seen = new Map<HostId, Seen>();
   readonly #refused = new Map<HostId, Verdict>();
   readonly #drawers = new Map<string, Drawer>();
-  /** Containers of the group by spread key. */
-  readonly #counts = new Map<string, number>();
+  /** By spread key. */
+  readonly #tallies = new Map<string, Tally>();
 
   /** `spec`: any of the shape. Its strategy must not be `random`, which ranks hosts anew for each container. */
   constructor(spec: ContainerSpec, { candidate, catalogued, strategy }: ShelfDeps) {
@@ -76,8 +82,8 @@ export class Shelf {
     const keys = same?.keys ?? this.#keys(host);
     const count = reserved.groups.get(this.#group) ?? 0;
     const refusal = ofHost ?? objectionOf(candidate, this.#others);
-    if (before !== undefined) this.#count(before.keys, -before.count);
-    this.#count(keys, count);
+    if (before !== undefined && (before.count !== count || before.keys !== keys)) this.#count(before.keys, -before.count);
+    if (before === undefined || before.count !== count || before.keys !== keys) this.#count(keys, count);
     const drawer = refusal === null ? this.#put(candidate, keys) : null;
     if (before !== undefined && before.drawer !== null && before.drawer !== drawer) this.#take(hostId, before.drawer);
     if (refusal === null) this.#refused.delete(hostId);
@@ -87,15 +93,12 @@ export class Shelf {
 
   /** The host that a container of this shape goes to, and verdicts of it, of `others` more that could take it, and of as many that refuse. Null: none can. */
   choose(others: number): { readonly hostId: HostId; readonly verdicts: readonly Verdict[] } | null {
-    let best: { readonly hostId: HostId; readonly rank: readonly number[] } | null = null;
-    for (const { standing, keys, hosts } of this.#drawers.values()) {
-      const top = hosts.best();
-      if (top === null) continue;
-      const rank = rankOf({ ...standing, score: top.score }, this.#alike(keys));
-      if (best === null || (isHigher(rank, best.rank) ?? top.hostId < best.hostId)) best = { hostId: top.hostId, rank };
+    let first: Drawer | null = null;
+    for (const drawer of this.#drawers.values()) {
+      if (drawer.hosts.best() !== null && (first === null || isBefore(drawer, first))) first = drawer;
     }
-    if (best === null) return null;
-    const { hostId } = best;
+    const hostId = first?.hosts.best()?.hostId;
+    if (hostId === undefined) return null;
     const verdicts = [hostId, ...this.#runnersUp(hostId, others)].map((id) => verdictOf(this.#spec, this.#ranked(id)));
     for (const verdict of this.#refused.values()) {
       if (verdicts.length > 2 * others) break;
@@ -116,35 +119,31 @@ export class Shelf {
   #ranked(hostId: HostId): Ranked {
     const candidate = this.#candidate(hostId) as Candidate;
     const standing = this.#standing(candidate);
-    return { candidate, score: standing.score, rank: rankOf(standing, this.#alike(this.#seen.get(hostId)?.keys ?? [])) };
+    return { candidate, score: standing.score, rank: rankOf(standing, this.#seen.get(hostId)?.drawer?.tallies.map(({ count }) => count) ?? []) };
   }
 
-  #alike(keys: readonly string[]): readonly number[] {
-    return keys.map((key) => this.#counts.get(key) ?? 0);
+  #tally(key: string): Tally {
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) this.#tallies.set(key, (tally = { count: 0 }));
+    return tally;
   }
 
   #count(keys: readonly string[], by: number): void {
-    if (by === 0) return;
-    for (const key of keys) {
-      const count = (this.#counts.get(key) ?? 0) + by;
-      if (count > 0) this.#counts.set(key, count);
-      else this.#counts.delete(key);
-    }
+    if (by !== 0) for (const key of keys) this.#tally(key).count += by;
   }
 
   #put(candidate: Candidate, keys: readonly string[]): Drawer {
     const { met, portsFree, score } = this.#standing(candidate);
     const name = `${met} ${portsFree} ${keys.at(-1) ?? ''}`;
     let drawer = this.#drawers.get(name);
-    if (drawer === undefined) this.#drawers.set(name, (drawer = { standing: { met, portsFree }, keys, hosts: new BestFirst() }));
+    if (drawer === undefined) this.#drawers.set(name, (drawer = { standing: { met, portsFree }, tallies: keys.map((key) => this.#tally(key)), name, hosts: new BestFirst() }));
     drawer.hosts.put(candidate.host.id, score);
     return drawer;
   }
 
   #take(hostId: HostId, drawer: Drawer): void {
     drawer.hosts.take(hostId);
-    const { met, portsFree } = drawer.standing;
-    if (drawer.hosts.size === 0) this.#drawers.delete(`${met} ${portsFree} ${drawer.keys.at(-1) ?? ''}`);
+    if (drawer.hosts.size === 0) this.#drawers.delete(drawer.name);
   }
 
   #forget(hostId: HostId, { keys, count, drawer }: Seen): void {
@@ -153,4 +152,17 @@ export class Shelf {
     this.#refused.delete(hostId);
     this.#seen.delete(hostId);
   }
+}
+
+/** Whether the best host of one drawer ranks before that of another: as `rankOf` and `isHigher` have it, without making the ranks of all of them. */
+function isBefore(one: Drawer, other: Drawer): boolean {
+  if (one.standing.met !== other.standing.met) return one.standing.met > other.standing.met;
+  if (one.standing.portsFree !== other.standing.portsFree) return one.standing.portsFree > other.standing.portsFree;
+  for (let level = 0; level < one.tallies.length; level++) {
+    const difference = (other.tallies[level]?.count ?? 0) - (one.tallies[level]?.count ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  const [mine, its] = [one.hosts.best(), other.hosts.best()];
+  if (mine === null || its === null) return mine !== null;
+  return mine.score !== its.score ? mine.score > its.score : mine.hostId < its.hostId;
 }
