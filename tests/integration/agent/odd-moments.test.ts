@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { windowBytes } from '@pouch/pipes';
 import { Store } from '../../../services/agent/src/store/store.ts';
 import { containerdMissing } from '../../fixtures/containerd.ts';
 import { busyboxMissing } from '../../fixtures/images.ts';
@@ -76,8 +77,8 @@ test('an exec whose client reads slowly loses none of its output; children that 
   const id = await fixture.created();
   await fixture.request(id, { kind: 'start' });
   await fixture.untilStatus(id, 'running');
-  // More than the windows on the way hold, less than would keep the process from ending.
-  const bytes = 400 * 1024;
+  // More than the pipe's window, less than it and a FIFO hold, which would keep the process from ending.
+  const bytes = windowBytes + 60 * 1024;
   const slow = await fixture.execOf(id, { args: ['sh', '-c', `head -c ${bytes} /dev/zero; echo end >&2`] });
   const pipe = await fixture.client.open(host, 'exec.start', slow);
   pipe.end();

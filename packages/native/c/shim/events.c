@@ -82,21 +82,20 @@ static void push(void)
 	loop_change(&connection, EPOLLIN);
 }
 
-static void send_all(void)
+/* One at a time: containerd serves the requests of a connection side by side, and an end was seen before its start. */
+static void send_next(void)
 {
-	for (struct event *event = first; event != NULL; event = event->next) {
-		if (event->stream != 0) continue;
-		event->stream = next_stream;
-		next_stream += 2;
-		uint8_t header[10] = { [8] = 1 };
-		uint32_t length = (uint32_t)event->request.length;
-		for (unsigned i = 0; i < 4; i++) {
-			header[i] = (uint8_t)(length >> (24 - 8 * i));
-			header[4 + i] = (uint8_t)(event->stream >> (24 - 8 * i));
-		}
-		out_raw(&unsent, header, sizeof header);
-		out_raw(&unsent, event->request.at, event->request.length);
+	if (first == NULL || first->stream != 0) return;
+	first->stream = next_stream;
+	next_stream += 2;
+	uint8_t header[10] = { [8] = 1 };
+	uint32_t length = (uint32_t)first->request.length;
+	for (unsigned i = 0; i < 4; i++) {
+		header[i] = (uint8_t)(length >> (24 - 8 * i));
+		header[4 + i] = (uint8_t)(first->stream >> (24 - 8 * i));
 	}
+	out_raw(&unsent, header, sizeof header);
+	out_raw(&unsent, first->request.at, first->request.length);
 	if (unsent.failed) disconnect();
 	else push();
 }
@@ -139,6 +138,7 @@ static void ready(struct watch *watch, uint32_t events)
 	}
 	memmove(received.at, received.at + at, received.length - at);
 	received.length -= at;
+	send_next();
 }
 
 static void connect_now(struct timer *timer)
@@ -159,7 +159,7 @@ static void connect_now(struct timer *timer)
 		disconnect();
 		return;
 	}
-	send_all();
+	send_next();
 }
 
 void event_tell(const char *topic, const char *type, struct out *body)
@@ -186,7 +186,7 @@ void event_tell(const char *topic, const char *type, struct out *body)
 	while (*last != NULL) last = &(*last)->next;
 	*last = event;
 	kept++;
-	if (connection.fd >= 0) send_all();
+	if (connection.fd >= 0) send_next();
 	else if (!retry.set) {
 		retry.fire = connect_now;
 		connect_now(&retry);
