@@ -7,9 +7,9 @@ import type { Session } from '../session.ts';
 import { shapes } from './shapes.ts';
 
 const clusters = [100, 1_000, 6_100] as const;
-/** In the largest cluster as many containers as Nomad's C2M placed, as far as memory goes; else so many that each figure rests on some seconds. */
+/** A quarter of what Nomad's C2M placed in the largest cluster: more need a larger heap than Node has by itself. In the others so many that each figure rests on some seconds. */
 const perHost = 100;
-const most = 2_000_000;
+const most = 500_000;
 const goalPerSecond = 10_000;
 
 export function decisions(session: Session): void {
