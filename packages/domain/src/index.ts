@@ -23,7 +23,6 @@ export * from './placement/expression.ts';
 export * from './placement/filters.ts';
 export * from './placement/chooser.ts';
 export * from './placement/placement.ts';
-export { groupOf } from './placement/ranking.ts';
 export * from './placement/room.ts';
 export * from './placement/rules.ts';
 export * from './placement/schedule.ts';

@@ -77,10 +77,15 @@ export function objectionOf(candidate: Candidate, filters: readonly Filter[]): V
   return null;
 }
 
+/** Which containers are counted together where they are spread over a label. */
+export function groupOf({ placement, image }: Pick<ContainerSpec, 'placement' | 'image'>): string {
+  return placement?.group ?? image.name ?? image.id;
+}
+
 /** All of a container that its filters and its rank look at, as a text: containers alike in this are chosen for alike. */
 export function shapeOf(spec: ContainerSpec): string {
   const { runtime, platform, placement, resources, ports, network } = spec;
-  return JSON.stringify([runtime, platform, kernelOf(spec), placement, resources, ports, network, placement?.group ?? spec.image.name ?? spec.image.id]);
+  return JSON.stringify([runtime, platform, kernelOf(spec), placement, resources, ports, network, groupOf(spec)]);
 }
 
 /** Preferences of a container: constraints and affinities that are soft. */

@@ -1,7 +1,7 @@
 // What ranks the hosts that can take a container: its preferences, free ports, how its group is spread, then a strategy. Pure; it keeps nothing.
 import { labelsOfHost, type Host } from '../host.ts';
 import type { ContainerSpec } from '../container/spec.ts';
-import { preferencesOf, type Candidate } from './filters.ts';
+import { groupOf, preferencesOf, type Candidate } from './filters.ts';
 import type { Verdict } from './placement.ts';
 import { clashingPort } from './room.ts';
 import { noRules, type Strategy } from './rules.ts';
@@ -20,11 +20,6 @@ export interface Standing {
   /** 1: no container that has not been started yet is to have one of the ports. */
   readonly portsFree: 0 | 1;
   readonly score: number;
-}
-
-/** Which containers are counted together where they are spread over a label. */
-export function groupOf({ placement, image }: Pick<ContainerSpec, 'placement' | 'image'>): string {
-  return placement?.group ?? image.name ?? image.id;
 }
 
 /** Makes the judge of single hosts for one container; `seed`: what `random` is drawn from. */

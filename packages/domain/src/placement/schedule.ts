@@ -3,9 +3,9 @@
 import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import type { CataloguedKernel } from '../machine.ts';
-import { filtersOf, objectionOf, type Candidate } from './filters.ts';
+import { filtersOf, groupOf, objectionOf, type Candidate } from './filters.ts';
 import { maxPlacementAttempts, type Verdict } from './placement.ts';
-import { groupOf, isHigher, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked } from './ranking.ts';
+import { isHigher, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked } from './ranking.ts';
 import type { Strategy } from './rules.ts';
 
 export type Plan =

@@ -5,9 +5,9 @@ import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import type { CataloguedKernel } from '../machine.ts';
 import { BestFirst } from './best-first.ts';
-import { filtersOf, objectionOf, type Candidate, type Filter } from './filters.ts';
+import { filtersOf, groupOf, objectionOf, type Candidate, type Filter } from './filters.ts';
 import type { Verdict } from './placement.ts';
-import { groupOf, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked, type Standing } from './ranking.ts';
+import { rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked, type Standing } from './ranking.ts';
 import type { Strategy } from './rules.ts';
 
 /** How many containers of the group one place has. */
