@@ -12,7 +12,7 @@ import { shimPath } from '@pouch/native';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
 import { ensureNative, until } from '../../fixtures/native.ts';
-import { createContainer, createTask, removeContainer } from './spec.ts';
+import { createContainer, createTask, endContainer } from './spec.ts';
 
 type Ran = { code: number; out: string; err: string; pid: number };
 
@@ -37,10 +37,7 @@ describe('ready execs', { skip: containerdMissing() || busyboxMissing(), timeout
       const { pid } = await client.tasks.start(id);
       await work(id, pid);
     } finally {
-      await client.tasks.kill(id, 9, { all: true }).catch(() => undefined);
-      await client.tasks.wait(id, { timeoutMs: 10_000 }).catch(() => undefined);
-      await client.tasks.delete(id).catch(() => undefined);
-      await removeContainer(client, id);
+      await endContainer(client, id);
     }
   }
 

@@ -13,7 +13,7 @@ import { logWriterUri, shimPath } from '@pouch/native';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
 import { ensureNative, outputOf, readLog, until } from '../../fixtures/native.ts';
-import { createContainer, createTask, processOf, removeContainer } from './spec.ts';
+import { createContainer, createTask, endContainer, processOf } from './spec.ts';
 
 describe('containerd-shim-pouch-v2', { skip: containerdMissing() || busyboxMissing(), timeout: 120_000 }, () => {
   let containerd: TestContainerd;
@@ -33,10 +33,7 @@ describe('containerd-shim-pouch-v2', { skip: containerdMissing() || busyboxMissi
     try {
       await work(id);
     } finally {
-      await client.tasks.kill(id, 9, { all: true }).catch(() => undefined);
-      await client.tasks.wait(id, { timeoutMs: 10_000 }).catch(() => undefined);
-      await client.tasks.delete(id).catch(() => undefined);
-      await removeContainer(client, id);
+      await endContainer(client, id);
     }
   }
   async function started(id: string, stdio: TaskStdio = {}): Promise<number> {

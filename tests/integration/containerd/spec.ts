@@ -40,3 +40,11 @@ export async function removeSnapshot(client: Containerd, name: string): Promise<
     if (!isContainerdError(error, 'not-found')) throw error;
   });
 }
+
+/** Removes whatever is left of a container: its test may have got any distance, so each step may find its work done. */
+export async function endContainer(client: Containerd, id: string): Promise<void> {
+  await client.tasks.kill(id, 9, { all: true }).catch(() => undefined);
+  await client.tasks.wait(id, { timeoutMs: 10_000 }).catch(() => undefined);
+  await client.tasks.delete(id).catch(() => undefined);
+  await removeContainer(client, id);
+}

@@ -13,7 +13,7 @@ import { shimPath } from '@pouch/native';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
 import { ensureNative } from '../../fixtures/native.ts';
-import { createContainer, createTask, processOf, removeContainer } from './spec.ts';
+import { createContainer, createTask, endContainer, processOf } from './spec.ts';
 
 const failsWith = (code: string) => (error: unknown): boolean => error instanceof ContainerdError && error.code === code;
 
@@ -45,11 +45,7 @@ for (const shim of ['io.containerd.runc.v2', shimPath]) describe(`containerd tas
     try {
       await work(id);
     } finally {
-      // The test itself may have got any distance; each step may find its work done.
-      await client.tasks.kill(id, 9, { all: true }).catch(() => undefined);
-      await client.tasks.wait(id, { timeoutMs: 10_000 }).catch(() => undefined);
-      await client.tasks.delete(id).catch(() => undefined);
-      await removeContainer(client, id);
+      await endContainer(client, id);
     }
   }
   let fifos = 0;
