@@ -9,7 +9,7 @@ export type FileResult = {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** "file: test" of each that failed. */
+  /** "file: test: why, in short" of each that failed. */
   readonly failures: readonly string[];
   /** "file: test: reason" of each that was skipped. */
   readonly skips: readonly string[];
@@ -21,6 +21,15 @@ export type FileResult = {
 type Tally = { passed: number; failed: number; skipped: number; failures: string[]; skips: string[]; summed: boolean; underWay: Set<string> };
 
 const outputMax = 4 * 1024 * 1024;
+/** What the closing lines tell of a failure: enough to know it again, for they may be all that is kept of a run. */
+const reasonMax = 600;
+
+/** The message of what was thrown, on one line. */
+function reasonOf(error: Error): string {
+  const thrown = error.cause instanceof Error ? error.cause : error;
+  const words = thrown.message.replace(/\s+/g, ' ').trim();
+  return words.length > reasonMax ? `${words.slice(0, reasonMax)}…` : words;
+}
 
 function note(tally: Tally, name: string, event: TestEvent): void {
   if (event.type === 'test:summary') {
@@ -37,7 +46,7 @@ function note(tally: Tally, name: string, event: TestEvent): void {
   } else if (event.type === 'test:pass' || event.type === 'test:fail') {
     const { skip } = event.data;
     if (skip !== undefined && skip !== false) tally.skips.push(`${name}: ${event.data.name}: ${typeof skip === 'string' ? skip : 'no reason given'}`);
-    else if (event.type === 'test:fail' && event.data.details.type !== 'suite') tally.failures.push(`${name}: ${event.data.name}`);
+    else if (event.type === 'test:fail' && event.data.details.type !== 'suite') tally.failures.push(`${name}: ${event.data.name}: ${reasonOf(event.data.details.error)}`);
   }
 }
 
