@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { containerdPaths } from '../../scripts/cluster/options.ts';
 import type { ProcessName } from '../../scripts/cluster/options.ts';
 import { round2 } from './figures.ts';
-import { everyProcess, memoryOf } from './memory.ts';
+import { everyProcess, memoryOf } from './processes.ts';
 import type { Session } from './session.ts';
 import { startPouch, type Pouch } from './sides/pouch.ts';
 import { containerSettings } from './sides/workload.ts';

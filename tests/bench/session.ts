@@ -13,6 +13,8 @@ export type Figure = {
 };
 
 export class Session {
+  /** Directory for CPU profiles of the services that a benchmark starts. */
+  readonly profiles: string | undefined;
   readonly #bench: string;
   readonly #undo: { readonly what: string; readonly work: () => Promise<void> | void }[] = [];
   #ending: Promise<void> | undefined;
@@ -21,8 +23,9 @@ export class Session {
     void this.end().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
   };
 
-  constructor(bench: string) {
+  constructor(bench: string, profiles?: string) {
     this.#bench = bench;
+    this.profiles = profiles;
     process.on('SIGINT', this.#onSignal);
     process.on('SIGTERM', this.#onSignal);
   }
@@ -54,19 +57,35 @@ export class Session {
     return path;
   }
 
+  /** Runs one part and undoes at its end what was begun in it: the next part finds the machine as this one did. */
+  async part(work: () => Promise<void>): Promise<void> {
+    const before = this.#undo.length;
+    try {
+      await work();
+    } finally {
+      // With the session ending already, it is undone there.
+      if (this.#ending === undefined) await this.#undoDownTo(before);
+    }
+  }
+
   async end(): Promise<void> {
     this.#ending ??= (async () => {
-      for (const { what, work } of this.#undo.toReversed()) {
-        try {
-          await work();
-        } catch (error) {
-          this.say(`cleaning up (${what}): ${String(error)}`);
-          process.exitCode = 1;
-        }
-      }
+      await this.#undoDownTo(0);
       process.off('SIGINT', this.#onSignal);
       process.off('SIGTERM', this.#onSignal);
     })();
     await this.#ending;
+  }
+
+  async #undoDownTo(length: number): Promise<void> {
+    while (this.#undo.length > length) {
+      const { what, work } = this.#undo.pop()!;
+      try {
+        await work();
+      } catch (error) {
+        this.say(`cleaning up (${what}): ${String(error)}`);
+        process.exitCode = 1;
+      }
+    }
   }
 }

@@ -5,7 +5,7 @@ import { beatIntervalMs, beatSubject, type Beat } from '@pouch/contracts';
 import type { Rooms } from './rooms.ts';
 
 export interface BeatOptions {
-  readonly rooms: Rooms;
+  readonly rooms: Pick<Rooms, 'now'> & { readonly config: Pick<Rooms['config'], 'hostId'>; readonly tasks: Pick<Rooms['tasks'], 'ids' | 'get'>; readonly outbox: Pick<Rooms['outbox'], 'size'> };
   /** Stream sequence followed to. */
   readonly seq: () => number;
   /** Sends if there is a connection; what cannot be sent is dropped. */

@@ -6,9 +6,9 @@ import { openEventLog } from '@pouch/eventlog';
 import { createLogger } from '@pouch/process';
 import { startNats } from '../../fixtures/nats.ts';
 import { median, round2, summary } from '../figures.ts';
-import { memoryOf } from '../memory.ts';
+import { memoryOf } from '../processes.ts';
 import type { Session } from '../session.ts';
-import { startApi, type ApiProcess } from './api-process.ts';
+import { startApi, type ApiProcess } from '../api-process.ts';
 import { fill, syntheticLog } from './synthetic.ts';
 
 const containers = 20_000;
@@ -27,7 +27,7 @@ export async function large(session: Session, rounds: number): Promise<void> {
   const made = syntheticLog(containers);
   session.say(`filling a log with ${made.entries.length} messages of ${containers} containers`);
   await fill(log, made, atOnce);
-  const api = await startApi(session, nats.url, made.seq);
+  const api = await startApi(session, { url: nats.url }, made.seq);
   await listing(session, api);
   await rebuilds(session, api, rounds);
 }

@@ -11,7 +11,7 @@ import { LogOfEntries } from '../../fixtures/log-entries.ts';
 import { startNats } from '../../fixtures/nats.ts';
 import { median, summary } from '../figures.ts';
 import type { Session } from '../session.ts';
-import { startApi } from './api-process.ts';
+import { startApi } from '../api-process.ts';
 
 const goalMs = 3;
 const messages = 500;
@@ -39,7 +39,7 @@ export async function visible(session: Session): Promise<void> {
   await close();
   tell(session, 'projection', shown.samples);
 
-  const api = await startApi(session, nats.url, shown.seq);
+  const api = await startApi(session, { url: nats.url }, shown.seq);
   const stream = new EventStream(api.socket, shown.seq);
   session.undo('event stream', () => { stream.close(); });
   await stream.opened;

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { median, round2, timed } from '../figures.ts';
-import { everyProcess, memoryOf, type Process } from '../memory.ts';
+import { everyProcess, memoryOf, type Process } from '../processes.ts';
 import type { Session } from '../session.ts';
 import type { Pouch } from '../sides/pouch.ts';
 import { containerSettings } from '../sides/workload.ts';

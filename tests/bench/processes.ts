@@ -1,4 +1,4 @@
-// Memory of processes as /proc tells it. Reads only.
+// Memory and processor time of processes as /proc tells it. Reads only.
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** `pssBytes` counts pages that several processes share in parts; the sum over processes is what they take together. */
@@ -11,6 +11,16 @@ export function memoryOf(pid: number): Memory {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
   const bytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? Number.NaN) * 1_024;
   return { rssBytes: bytes('Rss'), pssBytes: bytes('Pss') };
+}
+
+/** Of the kernel's ticks, which Linux tells user space as hundredths of a second. */
+const tickMs = 10;
+
+/** What a process has used of the processors, all its threads together and without its children. Throws where it has ended. */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * tickMs;
 }
 
 export function everyProcess(): Process[] {
