@@ -1,16 +1,16 @@
 // A key-value bucket reduced to what claims and leases need: read, write and remove, each with the revision that is expected.
 // The form of its stream is that of NATS KV (ADR-8), so `nats kv` reads it too. Keys here are any text; see `encodeKey`.
-import type { Logger } from '@pouch/process';
+import { systemClock, type Clock, type Logger } from '@pouch/process';
 import type { NatsLink } from './connection.ts';
 import { ConflictError, LogUnavailable } from './errors.ts';
 import { Follower } from './follower.ts';
 import { headerOf, JetStreamError, payloadOf, purgeSubject, storedMessage } from './jetstream-api.ts';
 import { decodeKey, encodeKey } from './keys.ts';
+import { patiently } from './patience.ts';
 import { publishOnce } from './publish.ts';
 import { readByFollowing } from './read.ts';
 import { ensureStream, identityOf, type StreamSettings } from './stream-setup.ts';
 import type { LogIdentity } from './event-log.ts';
-import { systemClock } from '@pouch/process';
 
 export interface BucketEntry {
   readonly key: string;
@@ -41,6 +41,8 @@ export interface BucketOptions {
   readonly storage?: 'file' | 'memory';
   /** For every request. Default 2,000. */
   readonly timeoutMs?: number;
+  /** How long a call goes on trying while there is no connection or nobody leads the stream. Default 0: it is tried once. */
+  readonly patienceMs?: number;
 }
 
 /** Removed entries leave a mark, which is purged after; one that is still there counts as nothing. */
@@ -53,11 +55,13 @@ export class NatsBucket implements Bucket {
   readonly #settings: StreamSettings;
   readonly #prefix: string;
   readonly #timeoutMs: number;
+  readonly #patience: { readonly clock: Clock; readonly patienceMs: number };
   #setUpEpoch = 0;
 
   constructor(options: BucketOptions) {
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? 2_000;
+    this.#patience = { clock: systemClock, patienceMs: options.patienceMs ?? 0 };
     this.#prefix = `$KV.${options.bucket}.`;
     this.#settings = {
       name: `KV_${options.bucket}`,
@@ -151,6 +155,10 @@ export class NatsBucket implements Bucket {
   }
 
   async #read(key: string): Promise<Read | null> {
+    return await patiently(this.#patience, () => this.#readOnce(key));
+  }
+
+  async #readOnce(key: string): Promise<Read | null> {
     await this.#usable();
     try {
       const stored = await storedMessage(this.#options.link, this.#settings.name, { last_by_subj: this.#subject(key) }, this.#timeoutMs);
@@ -162,21 +170,28 @@ export class NatsBucket implements Bucket {
     }
   }
 
-  /** One write; where its answer is lost, what stands there is looked at. */
+  /** Where an answer is lost, what stands there is looked at. Null: the key's revision is another, and not by this write. */
   async #write(key: string, value: string, expected: number, kvOperation?: 'DEL'): Promise<number | null> {
-    await this.#usable();
     const request = { stream: this.#settings.name, subject: this.#subject(key), payload: Buffer.from(value), expectedSeq: expected, timeoutMs: this.#timeoutMs, ...(kvOperation === undefined ? {} : { kvOperation }) };
-    try {
-      return (await publishOnce(this.#options.link, request)).seq;
-    } catch (error) {
-      if (error instanceof ConflictError) return null;
-      this.#setUpEpoch = 0;
-      if (!(error instanceof LogUnavailable) || error.outcome === 'not-sent') throw error;
-      const read = await this.#read(key);
-      // Values name their holder, so equal ones are ours.
-      const done = read !== null && read.revision > expected && (kvOperation === undefined ? !read.removed && read.value === value : read.removed);
-      if (done) return read.revision;
-      throw error;
-    }
+    let unknown = false;
+    /** Values name their holder, so equal ones are ours. */
+    const done = async (): Promise<number | null> => {
+      const read = await this.#readOnce(key);
+      return read !== null && read.revision > expected && (kvOperation === undefined ? !read.removed && read.value === value : read.removed) ? read.revision : null;
+    };
+    return await patiently(this.#patience, async () => {
+      await this.#usable();
+      try {
+        return (await publishOnce(this.#options.link, request)).seq;
+      } catch (error) {
+        if (error instanceof ConflictError) return unknown ? await done() : null;
+        this.#setUpEpoch = 0;
+        if (!(error instanceof LogUnavailable)) throw error;
+        unknown ||= error.outcome === 'unknown';
+        const revision = unknown ? await done().catch(() => null) : null;
+        if (revision !== null) return revision;
+        throw unknown && error.outcome !== 'unknown' ? new LogUnavailable(error.message, { cause: error, outcome: 'unknown' }) : error;
+      }
+    });
   }
 }

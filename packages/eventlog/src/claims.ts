@@ -94,6 +94,8 @@ export interface ClaimsOptions {
   readonly storage?: 'file' | 'memory';
   /** For every request. Default 2,000. */
   readonly timeoutMs?: number;
+  /** As of a bucket. */
+  readonly patienceMs?: number;
 }
 
 /** Claims in a bucket of NATS, made when first used. */

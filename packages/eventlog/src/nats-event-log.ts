@@ -8,6 +8,7 @@ import { ConflictError, LogSetupError, LogUnavailable } from './errors.ts';
 import type { Appended, EventLog, FollowOptions, Identified, LogEntry, LogIdentity, ReadOptions, Recorded, Subscription } from './event-log.ts';
 import { Follower } from './follower.ts';
 import { headerOf, JetStreamError, milliseconds, newestMessage, payloadOf, purgeSubject, storedMessage, type StoredMessage } from './jetstream-api.ts';
+import { backOffMs, patiently } from './patience.ts';
 import { checkSize, publishOnce } from './publish.ts';
 import { readByFollowing } from './read.ts';
 import { ensureStream, identityOf, type StreamSettings } from './stream-setup.ts';
@@ -29,11 +30,11 @@ export interface EventLogOptions<M extends Identified> extends Partial<NatsAddre
   readonly storage?: 'file' | 'memory';
   /** Newest messages kept of each aggregate. Default 200. */
   readonly maxMessagesPerSubject?: number;
-  /** Default two minutes; must be longer than the append timeout. */
+  /** Default two minutes; must be longer than the patience. */
   readonly duplicateWindowMs?: number;
-  /** After this an append has an answer. Default 2,000. */
-  readonly appendTimeoutMs?: number;
-  /** For every other request. Default 2,000. */
+  /** How long a call goes on trying while there is no connection or nobody leads the stream; after this it has an answer, or that of its last request. Default 2,000. */
+  readonly patienceMs?: number;
+  /** For every single request. Default 2,000. */
   readonly requestTimeoutMs?: number;
   /** Checks the form of a decoded value, e.g. `toMessage` of the contracts; throws where it is none. Default: it must have an id. */
   readonly check?: (value: unknown) => M;
@@ -41,17 +42,13 @@ export interface EventLogOptions<M extends Identified> extends Partial<NatsAddre
 
 /** Of one try of an append; an answer takes a few milliseconds, with fsync on a busy disk some hundred. */
 const ackShare = 0.6;
-const retryFirstMs = 20;
-const retryMaxMs = 250;
-/** Tries of one append; the timeout ends them earlier. */
-const maxAppendTries = 12;
 
 export class NatsEventLog<M extends Identified> implements EventLog<M> {
   readonly link: NatsLink;
   readonly #options: EventLogOptions<M>;
   readonly #settings: StreamSettings;
   readonly #clock: Clock;
-  readonly #appendTimeoutMs: number;
+  readonly #patienceMs: number;
   readonly #requestTimeoutMs: number;
   readonly #followers = new Set<Subscription>();
   /** Of the connection in which the stream was last made sure of. */
@@ -62,7 +59,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, caFile, name = 'log', logger, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
-    this.#appendTimeoutMs = options.appendTimeoutMs ?? 2_000;
+    this.#patienceMs = options.patienceMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
     this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(caFile === undefined ? {} : { caFile }) });
     this.#settings = {
@@ -99,16 +96,18 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   }
 
   async identity(): Promise<LogIdentity> {
-    if (!(await this.link.whenConnected(this.#requestTimeoutMs))) throw new LogUnavailable('NATS cannot be reached');
-    return await this.#setUp();
+    return await this.#patiently(async () => {
+      if (!(await this.link.whenConnected(this.#requestTimeoutMs))) throw new LogUnavailable('NATS cannot be reached');
+      return await this.#setUp();
+    });
   }
 
   async append({ subject, message, expectedSeq }: { readonly subject: string; readonly message: M; readonly expectedSeq: number }): Promise<Appended> {
     const payload = encodeMessage(message);
-    const deadlineMs = this.#clock.monotonicMs() + this.#appendTimeoutMs;
+    const deadlineMs = this.#clock.monotonicMs() + this.#patienceMs;
     let unknown = false;
     let failure: unknown;
-    for (let attempt = 0; attempt < maxAppendTries; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       const remainingMs = deadlineMs - this.#clock.monotonicMs();
       if (remainingMs <= 0) break;
       try {
@@ -118,16 +117,17 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
           const seq = await this.#headIfOurs(subject, message.id, deadlineMs);
           if (seq !== null) return { seq, duplicate: true };
         }
-        const timeoutMs = Math.max(1, (deadlineMs - this.#clock.monotonicMs()) * ackShare);
+        const timeoutMs = Math.max(1, Math.min(this.#requestTimeoutMs, (deadlineMs - this.#clock.monotonicMs()) * ackShare));
         return await publishOnce(this.link, { stream: this.#settings.name, subject, payload, expectedSeq, messageId: message.id, timeoutMs });
       } catch (error) {
         if (error instanceof ConflictError && unknown) {
           const seq = await this.#headIfOurs(subject, message.id, deadlineMs).catch(() => null);
           if (seq !== null) return { seq, duplicate: true };
         }
-        if (!(error instanceof LogUnavailable)) throw error;
+        // Without a sequence: a message of the subject is under way, and after a try without an answer it may be this one. What becomes of it is waited for.
+        if (!(error instanceof LogUnavailable) && !(error instanceof ConflictError && unknown && error.headSeq === null)) throw error;
         failure = error;
-        unknown ||= error.outcome === 'unknown';
+        unknown ||= error instanceof LogUnavailable && error.outcome === 'unknown';
         // The stream may be gone; it is looked for again.
         this.#setUpEpoch = 0;
       }
@@ -138,12 +138,12 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   }
 
   async last(subject: string): Promise<Recorded<M> | null> {
-    const stored = await this.#stored({ last_by_subj: subject }, this.#requestTimeoutMs);
+    const stored = await this.#patiently(() => this.#stored({ last_by_subj: subject }, this.#requestTimeoutMs));
     return stored === null ? null : this.decode(entryOf(stored));
   }
 
   async entry(seq: number): Promise<LogEntry | null> {
-    const stored = await this.#stored({ seq }, this.#requestTimeoutMs);
+    const stored = await this.#patiently(() => this.#stored({ seq }, this.#requestTimeoutMs));
     return stored === null ? null : entryOf(stored);
   }
 
@@ -212,6 +212,10 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     if (this.#options.link === undefined) await this.link.close();
   }
 
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    return await patiently({ clock: this.#clock, patienceMs: this.#patienceMs }, work);
+  }
+
   /** Connected, and the stream made sure of in this connection; rejects with LogUnavailable after `timeoutMs`. */
   async #usable(timeoutMs: number): Promise<void> {
     if (!(await this.link.whenConnected(timeoutMs))) throw new LogUnavailable('NATS cannot be reached');
@@ -253,13 +257,9 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
 
   /** Sequence of the subject's head if that is the message with `id`. */
   async #headIfOurs(subject: string, id: string, deadlineMs: number): Promise<number | null> {
-    const head = await this.#stored({ last_by_subj: subject }, Math.max(1, deadlineMs - this.#clock.monotonicMs()));
+    const head = await this.#stored({ last_by_subj: subject }, Math.max(1, Math.min(this.#requestTimeoutMs, deadlineMs - this.#clock.monotonicMs())));
     return head !== null && idOfStored(head) === id ? head.seq : null;
   }
-}
-
-function backOffMs(attempt: number): number {
-  return Math.min(retryMaxMs, retryFirstMs * 2 ** attempt) * (0.5 + Math.random() / 2);
 }
 
 function entryOf(stored: StoredMessage): LogEntry {
@@ -282,6 +282,6 @@ function idInPayload(payload: Uint8Array): string | null {
  * LogSetupError comes from every call where the server or the stream cannot be used.
  */
 export function openEventLog<M extends Identified>(options: EventLogOptions<M>): NatsEventLog<M> {
-  if ((options.duplicateWindowMs ?? 120_000) <= 2 * (options.appendTimeoutMs ?? 2_000)) throw new LogSetupError('the duplicate window must be longer than twice the append timeout');
+  if ((options.duplicateWindowMs ?? 120_000) <= 2 * (options.patienceMs ?? 2_000)) throw new LogSetupError('the duplicate window must be longer than twice the patience');
   return new NatsEventLog(options);
 }

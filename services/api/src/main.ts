@@ -17,11 +17,14 @@ const config = configurationOr78('api', readConfig);
 const logger = createLogger({ service: 'api', level: config.logLevel });
 installCrashHandler(logger);
 
+/** A write while the log elects a leader is late instead of refused: NATS's servers wait 4 to 9 s before they elect one. */
+const patienceMs = 10_000;
+
 // Bulk bytes have a connection of their own, for they delay everything else on theirs.
 const nats = { servers: config.natsUrl, credentialsFile: config.natsCredentials, caFile: config.natsCa, inboxPrefix: inboxPrefix({ kind: 'api' }), replicas: config.natsReplicas };
 const link = connectNats({ ...nats, name: 'api', logger });
 const pipesLink = connectNats({ ...nats, name: 'api pipes', logger });
-const log = new NatsEventLog<Message>({ link, logger, check: toMessage });
+const log = new NatsEventLog<Message>({ link, logger, check: toMessage, patienceMs });
 const projection = Projection.open({ directory: join(config.dataDir, 'projection'), log: nats, retention: config.retention, logger });
 const hosts = new LinkedHosts({ callsLink: link, pipesLink });
 const authority = config.authority === null ? null : await readAuthority(config.authority);
@@ -30,7 +33,7 @@ const revocations = authority === null || config.natsCa === null ? null : new Re
 const applyRevocations = async (): Promise<void> => { await revocations?.apply(); };
 const admission = authority === null ? null : serveAdmission({ authority, link, log, projection, clock: systemClock, logger, natsUrl: config.natsUrl, secretsKey: config.secretsKey, onRevoked: () => { void applyRevocations(); } });
 const server = await buildServer({
-  config, logger, clock: systemClock, log, projection, authority, applyRevocations, names: openClaims<NameClaim>({ link, logger }), hosts,
+  config, logger, clock: systemClock, log, projection, authority, applyRevocations, names: openClaims<NameClaim>({ link, logger, patienceMs }), hosts,
   kernels: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
   secrets: { store: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }), keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey) },
   nc: { request: async (subject, payload, options) => await link.request(subject, payload ?? '', { timeoutMs: options?.timeout ?? 1_000 }) },

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { cp, rm } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
-import { ConflictError, LogChangedError, LogUnavailable, openEventLog, type EventLogOptions, type NatsEventLog } from '@pouch/eventlog';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ConflictError, LogChangedError, LogUnavailable, openClaims, openEventLog, type EventLogOptions, type NatsEventLog } from '@pouch/eventlog';
 import { nullLogger } from '@pouch/process';
 import { freePort, startNats, type NatsFixture } from '../../fixtures/nats.ts';
 import { appendNext, collect, message, until, type TestMessage } from '../../unit/eventlog/log-contract.ts';
@@ -72,7 +73,7 @@ test('kill -9 in the midst of appends and followers: nothing acknowledged is los
 
 test('with NATS away an append fails in a bounded time and says that nothing was sent', async (t) => {
   const port = await freePort();
-  const log = openEventLog<TestMessage>({ servers: `nats://127.0.0.1:${port}`, logger: nullLogger, appendTimeoutMs: 300, requestTimeoutMs: 300 });
+  const log = openEventLog<TestMessage>({ servers: `nats://127.0.0.1:${port}`, logger: nullLogger, patienceMs: 300, requestTimeoutMs: 300 });
   t.after(() => log.close());
   assert.equal(log.available, false);
   for (const call of [() => log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 }), () => log.last('evt.a'), () => log.identity(), () => log.purge('evt.a'), () => log.ready(200)]) {
@@ -97,7 +98,7 @@ test('a server that comes late is found, by appends and by followers that began 
 
 test('a server that hangs: the outcome is unknown, and trying again with the same id does not double', { timeout: 120_000 }, async (t) => {
   const nats = await server(t);
-  const log = open(t, nats, { appendTimeoutMs: 500, requestTimeoutMs: 500 });
+  const log = open(t, nats, { patienceMs: 500, requestTimeoutMs: 500 });
   await log.ready(60_000);
   const { got, subscription } = collect(log, { filter: 'evt.>', from: 'new' });
   await until('it follows', () => subscription.caughtUp);
@@ -137,6 +138,49 @@ test('an append whose acknowledgement was lost is found at the head, or by its i
   assert.equal(second.duplicate, true);
   assert.equal(await log.messageIdAt(second.seq), again.id);
   assert.equal((await log.last('evt.a'))?.message.n, 2);
+});
+
+test('with patience a call waits for a log that is away for a while: it is late instead of refused, and done once', { timeout: 120_000 }, async (t) => {
+  const nats = await startNats({ sync: 'always' }); // else a kill may take what was acknowledged
+  t.after(() => nats.stop());
+  const log = open(t, nats, { patienceMs: 50_000, requestTimeoutMs: 300 });
+  await log.ready(60_000);
+  const names = openClaims<string>({ link: log.link, logger: nullLogger, timeoutMs: 300, patienceMs: 50_000 });
+  const kept = await names.claim('kept', 'one');
+  const seq = await appendNext(log, 'evt.a', 1);
+  const absences: readonly { readonly begin: () => Promise<void> | void; readonly end: () => Promise<void> | void }[] = [{ begin: () => nats.kill9(), end: () => nats.restart() }, { begin: () => nats.pause(), end: () => nats.resume() }];
+  for (const [n, absence] of absences.entries()) {
+    await absence.begin();
+    const sent = message(2);
+    const calls = [log.append({ subject: `evt.b${n}`, message: sent, expectedSeq: 0 }), log.last('evt.a'), names.claim(`new${n}`, 'two'), names.get('kept')] as const;
+    const over = Promise.all(calls).then(() => true);
+    // Longer than one request may take: each has failed at least once by then.
+    assert.equal(await Promise.race([over, delay(700, false)]), false);
+    await absence.end();
+    const [appended, last, claimed, got] = await Promise.all(calls);
+    assert.equal(last?.seq, seq);
+    assert.deepEqual([claimed.ok, got?.value, got?.revision], [true, 'one', kept.ok ? kept.revision : -1]);
+    const inLog: string[] = [];
+    for await (const batch of log.read({ filter: `evt.b${n}` })) inLog.push(...batch.map((entry) => `${entry.seq} ${log.decode(entry).message.id}`));
+    assert.deepEqual(inLog, [`${appended.seq} ${sent.id}`]);
+  }
+});
+
+test('while its own message may still be under way, a conflict with "a message under way" is none: it is waited for', async (t) => {
+  const nats = await server(t);
+  const log = open(t, nats);
+  await log.ready(60_000);
+  const request = log.link.request.bind(log.link);
+  let tries = 0;
+  log.link.request = async (subject, payload, options) => {
+    if (!subject.startsWith('evt.')) return await request(subject, payload, options);
+    tries += 1;
+    if (tries === 1) throw new LogUnavailable('no answer', { outcome: 'unknown' });
+    // What a server of a cluster says until its peers have agreed on the message.
+    if (tries === 2) return { ...await request('$JS.API.INFO', '', options), json: () => ({ error: { code: 400, err_code: 10_164, description: 'wrong last sequence' } }) } as never;
+    return await request(subject, payload, options);
+  };
+  assert.deepEqual([(await log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 })).duplicate, tries], [false, 3]);
 });
 
 test('a consumer that is deleted under a follower is made again, without a gap', async (t) => {

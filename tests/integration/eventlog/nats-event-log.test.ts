@@ -14,7 +14,7 @@ after(async () => {
 
 const opened = startNats().then((started) => {
   nats = started;
-  log = openEventLog<TestMessage>({ servers: started.url, logger: nullLogger, maxMessagesPerSubject: 5, appendTimeoutMs: 30_000, requestTimeoutMs: 30_000 });
+  log = openEventLog<TestMessage>({ servers: started.url, logger: nullLogger, maxMessagesPerSubject: 5, patienceMs: 30_000, requestTimeoutMs: 30_000 });
   return log;
 });
 logContract('over JetStream', () => opened);
