@@ -105,3 +105,31 @@ test('an exec that was added but not started when the agent died is ended', opti
   await eventually(async () => (await fixture.exec(execId))?.status === 'exited', 'its end is told');
   await assert.rejects(tasks.get(id, { execId }), { code: 'not-found' });
 });
+
+test('an exec that ended in an earlier life of the agent is not started again by a client that has not heard of it', options, async () => {
+  const id = await fixture.created();
+  await fixture.request(id, { kind: 'start' });
+  await fixture.untilStatus(id, 'running');
+  const exec = await fixture.execOf(id, { args: ['sh', '-c', 'echo once >> /tmp/ran'] });
+  assert.equal((await fixture.converse('exec.start', exec)).trailer.exitCode, 0);
+  await fixture.stopAgent();
+  await fixture.startAgent();
+  await assert.rejects(fixture.converse('exec.start', exec), /has been started already/);
+  assert.equal((await fixture.converse('exec.start', await fixture.execOf(id, { args: ['cat', '/tmp/ran'] }))).stdout, 'once\n');
+});
+
+test('the last thousand ends of execs are remembered, no more', () => {
+  const store = new Store(':memory:');
+  try {
+    const ids = Array.from({ length: 1_030 }, (_, at) => at.toString(16).padStart(64, '0'));
+    for (const execId of ids) {
+      store.saveExec({ execId, containerId: 'c' });
+      store.endExec(execId);
+    }
+    assert.deepEqual(store.execs(), []);
+    assert.equal(ids.filter((execId) => store.hasExec(execId)).length, 1_024);
+    assert.equal(store.hasExec(ids.at(-1) ?? ''), true);
+  } finally {
+    store.close();
+  }
+});

@@ -18,7 +18,6 @@ type ExecParams = HostPipes['exec.start']['params'];
 type ExecTrailer = HostPipes['exec.start']['trailer'];
 
 const maxLiveExecs = 1_024;
-const rememberedEnds = 1_024;
 /** Docker's: output of children that outlive the exec's process is not waited for longer. */
 const drainMs = 2_000;
 const drainLookMs = 100;
@@ -32,8 +31,6 @@ const unseenExit = 255;
 export class Execs {
   readonly #rooms: Rooms;
   readonly #live = new Set<string>();
-  /** The last ones that are over: what the log knows by now may not have come to every api yet. */
-  readonly #ended = new Set<string>();
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -55,7 +52,7 @@ export class Execs {
       await live.dispose();
       throw error;
     }
-    const ended = live.run(client, signal).finally(() => this.#over(execId));
+    const ended = live.run(client, signal).finally(() => this.#live.delete(execId));
     if (!params.detach) return await ended;
     ended.catch((error: unknown) => this.#rooms.logger.error({ containerId, execId, err: error }, 'a detached exec failed'));
     return await Promise.race([live.started, ended]);
@@ -66,20 +63,13 @@ export class Execs {
     for (const { execId, containerId } of this.#rooms.store.execs()) {
       if (this.#live.has(execId)) continue;
       this.#live.add(execId);
-      void this.#resume(containerId, execId).finally(() => this.#over(execId));
+      void this.#resume(containerId, execId).finally(() => this.#live.delete(execId));
     }
   }
 
-  /** Also by an earlier life of the agent that died before it could tell, and whoever asks again does not know. */
+  /** Also by an earlier life of the agent, and if it is over: what the log knows by now may not have come to every api yet. */
   #startedBefore(execId: string): boolean {
-    const { store, outbox, config } = this.#rooms;
-    return this.#live.has(execId) || this.#ended.has(execId) || store.execs().some((exec) => exec.execId === execId) || outbox.waiting(execSubject(config.hostId, execId as ExecId)).length > 0;
-  }
-
-  #over(execId: string): void {
-    this.#live.delete(execId);
-    this.#ended.add(execId);
-    if (this.#ended.size > rememberedEnds) for (const oldest of this.#ended) { this.#ended.delete(oldest); break; }
+    return this.#live.has(execId) || this.#rooms.store.hasExec(execId);
   }
 
   async #resume(containerId: string, execId: string): Promise<void> {
@@ -159,7 +149,7 @@ async function endOf(rooms: Rooms, containerId: string, execId: string, waiting?
     }
   }
   const told = outbox.add({ kind: 'exec', subject: execSubject(config.hostId, execId as ExecId), command: { type: 'ReportExecExited', exitCode, error } });
-  store.dropExec(execId);
+  store.endExec(execId);
   return { exitCode, told };
 }
 
@@ -205,17 +195,15 @@ class LiveExec {
   }
 
   async run(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
-    const { containerId, execId, spec, consoleSize } = this.#params;
-    const { logger, outbox, config, specs } = this.#rooms;
+    const { containerId, execId, spec } = this.#params;
+    const { logger, outbox, config } = this.#rooms;
     const subject = execSubject(config.hostId, execId as ExecId);
     const unstarted = new AbortController();
     try {
       this.#rooms.store.saveExec({ execId, containerId });
       const { stdin, stdout, stderr } = this.#paths;
       const stdio = { ...(this.#hasInput() ? { stdin } : {}), stdout, ...(spec.tty ? { terminal: true } : { stderr }) };
-      // A user that the container does not have is told as a command that it does not have: Docker's clients expect both in the stream.
-      const process = await specs.process(this.#container, spec, consoleSize);
-      const { pid, waiting } = await this.#begin(process, stdio, unstarted.signal);
+      const { pid, waiting } = await this.#begin(stdio, unstarted.signal);
       const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecStarted', pid } });
       logger.info({ containerId, execId, pid }, 'exec started');
       void outbox.seqUnlessAway(told).then((seq) => this.#started.resolve({ exitCode: null, seq }));
@@ -242,9 +230,9 @@ class LiveExec {
    * Adds and starts the process, at most once, also where containerd goes away meanwhile: its shim tells afterwards how far it came. Where the
    * start itself was cut, a process that does not show may have run: UnseenError.
    */
-  async #begin(process: object, stdio: TaskStdio, signal: AbortSignal): Promise<{ pid: number; waiting: Promise<TaskExit> }> {
-    const { containerId, execId } = this.#params;
-    const { containerd, logger, stopping } = this.#rooms;
+  async #begin(stdio: TaskStdio, signal: AbortSignal): Promise<{ pid: number; waiting: Promise<TaskExit> }> {
+    const { containerId, execId, spec, consoleSize } = this.#params;
+    const { containerd, logger, stopping, specs } = this.#rooms;
     const { tasks } = containerd;
     let starting = false;
     for (let tried = 1; ; tried++) {
@@ -252,7 +240,8 @@ class LiveExec {
         const reached = tried === 1 ? null : await tasks.get(containerId, { execId }).catch(nullIfMissing);
         const runs = reached !== null && reached.status !== 'CREATED';
         if (starting && !runs) throw new UnseenError('containerd ended while the exec was started: whether it has run is not known');
-        if (reached === null) await tasks.exec({ containerId, execId, process, ...stdio });
+        // A user that the container does not have is told as a command that it does not have: Docker's clients expect both in the stream.
+        if (reached === null) await tasks.exec({ containerId, execId, process: await specs.process(this.#container, spec, consoleSize), ...stdio });
         // Before the start, so that the end of a short one is not asked for but comes.
         const waiting = tasks.wait(containerId, { execId, signal });
         waiting.catch(() => undefined); // looked at once it has started
@@ -345,7 +334,7 @@ class LiveExec {
     const failure = startFailure(error);
     const exitCode = error instanceof UnseenError ? unseenExit : failure.exitCode === 127 ? 127 : 126; // Docker's: an exec has no 128
     logger.warn({ containerId, execId, exitCode, err: error }, 'exec could not be started');
-    store.dropExec(execId);
+    store.endExec(execId);
     const told = outbox.add({ kind: 'exec', subject, command: { type: 'ReportExecExited', exitCode, error: detail } });
     containerd.tasks.deleteProcess(containerId, execId).catch(() => { /* most often it was never added */ });
     const seq = await this.#rooms.outbox.seqUnlessAway(told);

@@ -42,7 +42,11 @@ const schema = `
   CREATE TABLE IF NOT EXISTS attempts (container_id TEXT NOT NULL, command_id TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (container_id, command_id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS runs (container_id TEXT PRIMARY KEY, start_id TEXT NOT NULL, started_at_ms INTEGER NOT NULL, network TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS execs (exec_id TEXT PRIMARY KEY, container_id TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS ended_execs (position INTEGER PRIMARY KEY AUTOINCREMENT, exec_id TEXT NOT NULL UNIQUE);
 `;
+
+/** So many ended execs are remembered: whoever asks for a start again may not have heard of the end. */
+const rememberedEnds = 1_024;
 
 /** Version of `schema`, in the file's user_version. */
 const schemaVersion = 1;
@@ -78,6 +82,9 @@ export class Store {
       dropRun: db.prepare('DELETE FROM runs WHERE container_id = ?'),
       saveExec: db.prepare('INSERT OR IGNORE INTO execs VALUES (?, ?)'),
       dropExec: db.prepare('DELETE FROM execs WHERE exec_id = ?'),
+      noteEnded: db.prepare('INSERT OR IGNORE INTO ended_execs (exec_id) VALUES (?)'),
+      forgetEnded: db.prepare('DELETE FROM ended_execs WHERE position <= ? - ?'),
+      hasExec: db.prepare('SELECT EXISTS (SELECT 1 FROM execs WHERE exec_id = @execId) OR EXISTS (SELECT 1 FROM ended_execs WHERE exec_id = @execId)').pluck(),
       execs: db.prepare('SELECT exec_id AS execId, container_id AS containerId FROM execs'),
     };
   }
@@ -129,10 +136,21 @@ export class Store {
     this.#statements.saveExec.run(execId, containerId);
   }
 
-  dropExec(execId: string): void {
-    this.#statements.dropExec.run(execId);
+  /** Its end has been reported. */
+  endExec(execId: string): void {
+    this.#db.transaction(() => {
+      const { lastInsertRowid } = this.#statements.noteEnded.run(execId);
+      this.#statements.forgetEnded.run(lastInsertRowid, rememberedEnds);
+      this.#statements.dropExec.run(execId);
+    })();
   }
 
+  /** Whether it was started here, also if it has ended since. */
+  hasExec(execId: string): boolean {
+    return this.#statements.hasExec.get({ execId }) === 1;
+  }
+
+  /** Those whose end has not been reported. */
   execs(): ExecRow[] {
     return this.#statements.execs.all() as ExecRow[];
   }
