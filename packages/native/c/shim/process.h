@@ -34,3 +34,14 @@ void process_start(struct process *process, struct request *request);
 void process_delete(struct process *process, struct request *request);
 void process_ask(struct process *process, struct request *request); // its state, once no start is under way
 void process_wait(struct process *process, struct request *request);
+
+// Between process.c and making.c.
+struct process *process_new(const char *exec_id); // empty: the container's first one
+void process_free(struct process *process);
+struct process *process_first(void); // also while it is being created; NULL: there is none
+unsigned process_execs(void);
+bool process_is_first(const struct process *process);
+struct process *process_of_call(struct call *call);
+bool process_adopt(struct process *process, const char *pid_file); // by the pid that the runtime wrote; false: it wrote none
+void process_never_ran(struct process *process); // as one that has ended: it can be deleted, and whoever waits for it is answered
+void process_settle(struct process *process); // takes every step for which all is there; the process may be gone afterwards

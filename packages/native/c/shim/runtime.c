@@ -85,12 +85,17 @@ void runtime_forget(void)
 	unlink(MEMORY);
 }
 
+bool runtime_state_file(const char *name, char path[2 * TEXT_MAX])
+{
+	int needed = snprintf(path, 2 * TEXT_MAX, "%s/%s/%s", runtime.root, shim.id, name);
+	return needed > 0 && (size_t)needed < 2 * TEXT_MAX;
+}
+
 bool runtime_has_state(void)
 {
 	char path[2 * TEXT_MAX];
 	struct stat status;
-	snprintf(path, sizeof path, "%s/%s", runtime.root, shim.id);
-	return lstat(path, &status) == 0;
+	return runtime_state_file("", path) && lstat(path, &status) == 0;
 }
 
 bool runtime_is_runc(void)

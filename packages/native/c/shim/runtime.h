@@ -28,6 +28,7 @@ void call_finish(struct call *call);
 // The same, waiting for its end: for `delete`, which is a process of its own.
 bool runtime_run(const char *const arguments[]);
 bool runtime_has_state(void);    // whether the runtime still has a directory for this container
+bool runtime_state_file(const char *name, char path[2 * TEXT_MAX]); // in that directory; false: the path is too long
 bool runtime_is_runc(void);
 char *runtime_read_file(const char *file, size_t *length); // of the bundle; NULL: not there, or empty; to be freed
 bool runtime_read_pid(const char *file, pid_t *pid); // a pid file in the bundle

@@ -3,7 +3,8 @@
 //   shim.c       what containerd starts: `start`, `delete`; becoming the shim
 //   server.c     ttrpc: connections, requests, answers            wire.c  Protocol Buffers
 //   task.c       the task service: one function per method        loop.c  epoll, timers, children
-//   process.c    a container's first process or an exec: state, end, waiters
+//   process.c    a container's first process or an exec: state, end, waiters, deletion
+//   making.c     how it is created and started                    release.c  the start of runc's container, without runc
 //   ready.c      an exec made ahead of time   starter.c  what it executes meanwhile
 //   runtime.c    calling the OCI runtime                          rootfs.c, cgroup.c, json.c
 //   streams.c    FIFOs, files, log writers   console.c  terminals
