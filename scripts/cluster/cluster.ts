@@ -16,6 +16,7 @@ import { locateNatsServer } from '../nats-server.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
 import { storeConflict } from './nats-store.ts';
+import { addressesHere, networkConflict } from './network-conflict.ts';
 import { authorityFile, hostOrder, memberDirectory, OptionError, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
@@ -144,6 +145,8 @@ export async function startCluster(options: ClusterOptions, say: Say): Promise<C
   if (running) {
     config = await currentConfig(options);
   } else {
+    const conflict = wanted.processes.includes('agent') ? networkConflict(wanted, await addressesHere(wanted)) : null;
+    if (conflict !== null) throw new OptionError(conflict);
     await claimData(wanted);
     await claimDirectory(wanted.run, 0o711);
     await claimDirectory(wanted.logs, 0o750);

@@ -1,4 +1,5 @@
 // What a one-machine cluster is made of: directories, addresses, names. Parses flags; must not create or start anything.
+import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { environment } from '../config.ts';
@@ -102,6 +103,8 @@ export function resolveCluster(options: ClusterOptions): ClusterConfig {
   }
   if (!Number.isInteger(config.natsPort) || config.natsPort < 0 || config.natsPort > 65_535) throw new OptionError('--nats-port must be a port number, or 0 for a free one');
   if (!/^(always|\d+(ms|s|m|h))$/.test(config.sync)) throw new OptionError('--sync must be "always" or a duration such as 500ms, 2s or 2m');
+  const [network = '', prefix = '', ...rest] = config.subnet.split('/');
+  if (isIP(network) === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > (isIP(network) === 6 ? 128 : 32) || rest.length > 0) throw new OptionError(`--subnet must be an address and a prefix length, such as 10.147.0.0/16, not "${config.subnet}"`);
   if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(config.bridge)) throw new OptionError('--bridge must be an interface name of at most 15 characters');
   return config;
 }

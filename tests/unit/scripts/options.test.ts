@@ -25,6 +25,7 @@ test('what could not work is refused with the flag\'s name', () => {
   refused(['--nats-port', 'many'], /--nats-port/);
   refused(['--sync', 'sometimes'], /--sync/);
   refused(['--bridge', 'a-name-that-is-too-long'], /--bridge/);
+  for (const subnet of ['10.147.0.0', '10.147.0.0/33', '10.147/16', '10.147.0.0/16/1']) refused(['--subnet', subnet], /--subnet .*such as/);
   refused(['--run', `/${'r'.repeat(100)}`], /--run.*107/);
   refused(['--socket', `/${'s'.repeat(120)}`], /--socket/);
   refused(['--nonsense'], /nonsense/);
