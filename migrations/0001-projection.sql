@@ -81,8 +81,8 @@ CREATE TABLE images (
   seq           INTEGER NOT NULL,
   PRIMARY KEY (host_id, key)
 );
-CREATE INDEX images_by_name ON images (name);
-CREATE INDEX images_by_id ON images (image_id);
+CREATE INDEX images_by_name ON images (name, seq);
+CREATE INDEX images_by_id ON images (image_id, seq);
 
 CREATE TABLE execs (
   id            TEXT    PRIMARY KEY,

@@ -122,6 +122,19 @@ export class PresentReader {
     return this.#statements.imagesByName.all({ name }).map((row) => parsedRow<Image>(row));
   }
 
+  /** The one that came last under a canonical name, on whichever host. */
+  newestImageByName(name: string): Stored<Image> | null {
+    return parsed<Image>(this.#statements.newestByName.get({ name }));
+  }
+
+  /** The one that came last, on whichever host, by image id or a prefix of one as in `imagesById`; null where there is none, `ambiguous` where it begins several ids. */
+  newestImageById(idOrPrefix: string): Stored<Image> | 'ambiguous' | null {
+    const prefix = idOrPrefix.startsWith('sha256:') ? idOrPrefix : `sha256:${idOrPrefix}`;
+    const [first, second] = this.#statements.imageIds.all({ prefix, end: `${prefix}g` });
+    if (second !== undefined) return 'ambiguous';
+    return first === undefined ? null : parsed<Image>(this.#statements.newestById.get({ imageId: first.imageId }));
+  }
+
   /** By image id, with or without `sha256:`, or by an unambiguous or ambiguous prefix of it: the caller groups by id. At most 1000. */
   imagesById(idOrPrefix: string): Stored<Image>[] {
     const prefix = idOrPrefix.startsWith('sha256:') ? idOrPrefix : `sha256:${idOrPrefix}`;
@@ -210,6 +223,9 @@ function prepare(orm: Orm) {
     images: from(images).orderBy(asc(images.name), asc(images.hostId)).prepare(),
     imagesByName: from(images).where(eq(images.name, p('name'))).orderBy(asc(images.hostId)).prepare(),
     imagesById: from(images).where(within(images.imageId)).orderBy(asc(images.name), asc(images.hostId)).limit(1_000).prepare(),
+    newestByName: from(images).where(eq(images.name, p('name'))).orderBy(desc(images.seq)).limit(1).prepare(),
+    newestById: from(images).where(eq(images.imageId, p('imageId'))).orderBy(desc(images.seq)).limit(1).prepare(),
+    imageIds: orm.selectDistinct({ imageId: images.imageId }).from(images).where(within(images.imageId)).limit(2).prepare(),
     exec: from(execs).where(eq(execs.id, p('id'))).prepare(),
     execsOf: from(execs).where(eq(execs.containerId, p('containerId'))).prepare(),
     kernels: from(kernels).orderBy(asc(kernels.name)).prepare(),

@@ -90,6 +90,22 @@ test('images by name, by id and by prefix, on all hosts; removed ones are gone',
   close();
 });
 
+test('the newest image is the one that the log told of last', () => {
+  const log = new LogOfEntries();
+  log.pull(1, 'docker.io/library/a:1', 'host-1');
+  log.pull(1, 'docker.io/library/a:1', 'host-2');
+  log.pull(2, 'docker.io/library/b:1', 'host-1');
+  const { reader: { present }, close } = projectionOf(log.entries);
+  assert.equal(present.newestImageByName('docker.io/library/a:1')?.state.hostId, 'host-2');
+  assert.equal(present.newestImageByName('docker.io/library/c:1'), null);
+  const id = present.imagesByName('docker.io/library/a:1')[0]?.state.record.id ?? '';
+  const newest = present.newestImageById(id.slice('sha256:'.length));
+  assert.equal(newest !== 'ambiguous' && newest?.state.hostId, 'host-2');
+  assert.equal(present.newestImageById('sha256:'), 'ambiguous');
+  assert.equal(present.newestImageById('sha256:zz'), null);
+  close();
+});
+
 test('the past is what the first messages alone would have given, at every sequence', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(3), fc.nat(3)), { minLength: 1, maxLength: 30 }), fc.nat(1_000), (steps, cut) => {

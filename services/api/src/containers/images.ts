@@ -12,40 +12,39 @@ export interface FoundImage {
 
 /** By name, `name@digest`, id, or beginning of an id. 404 in Docker's words where no host has it. */
 export function findImage(projection: Projection, reference: string): FoundImage {
-  const { name, images } = candidates(projection, reference);
-  const present = images.filter((image) => image.state === 'present');
-  // Hosts may have different ones under a name: the newest arrival is what the name means.
-  const newest = present.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
-  if (newest === undefined) throw new HttpError(404, `No such image: ${shown(reference)}`);
-  const { record } = newest;
+  const found = newest(projection, reference);
+  if (found === null) throw new HttpError(404, `No such image: ${shown(reference)}`);
+  const { name, image } = found;
+  const { record } = image;
   return {
-    pin: { reference, name: name ?? (newest.name.startsWith('sha256:') ? null : newest.name), id: record.id, manifestDigest: record.manifestDigest },
+    pin: { reference, name: name ?? (image.name.startsWith('sha256:') ? null : image.name), id: record.id, manifestDigest: record.manifestDigest },
     defaults: record.config,
     platform: record.platform,
   };
 }
 
-function candidates({ present }: Projection, text: string): { name: string | null; images: Image[] } {
+/** Hosts may have different ones under a name: the newest arrival is what the name means. `name` is null where it was not asked for by name. */
+function newest({ present }: Projection, text: string): { name: string | null; image: Image } | null {
   const byId = /^(?:sha256:)?([0-9a-f]{6,64})$/.exec(text);
   const parsed = parseReference(text);
   if (parsed !== null) {
     const { digest } = parsed;
     const name = canonicalReference({ ...parsed, digest: null });
-    const named = present.imagesByName(digest === null ? name : canonicalReference(parsed)).map(({ state }) => state);
-    if (named.length > 0) return { name: named[0]?.name ?? name, images: named };
+    const named = present.newestImageByName(digest === null ? name : canonicalReference(parsed))?.state;
+    if (named !== undefined) return { name: named.name, image: named };
     if (digest !== null) {
-      const tagged = parsed.tag === null ? present.images().map(({ state }) => state).filter((image) => image.name.startsWith(`${parsed.domain}/${parsed.path}:`)) : present.imagesByName(name).map(({ state }) => state);
-      const same = tagged.filter((image) => image.record.manifestDigest === digest);
-      return { name: same[0]?.name ?? null, images: same };
+      const tagged = parsed.tag === null ? present.images().filter(({ state }) => state.name.startsWith(`${parsed.domain}/${parsed.path}:`)) : present.imagesByName(name);
+      const [same] = tagged.filter(({ state }) => state.record.manifestDigest === digest).toSorted((a, b) => b.seq - a.seq);
+      return same === undefined ? null : { name: same.state.name, image: same.state };
     }
   }
   if (byId !== null) {
-    const images = present.imagesById(byId[1] ?? '').map(({ state }) => state);
-    if (new Set(images.map((image) => image.record.id)).size > 1) throw new HttpError(400, `Image: ${text} is the beginning of more than one image's id`);
-    return { name: null, images };
+    const image = present.newestImageById(byId[1] ?? '');
+    if (image === 'ambiguous') throw new HttpError(400, `Image: ${text} is the beginning of more than one image's id`);
+    return image === null ? null : { name: null, image: image.state };
   }
   if (parsed === null) throw badField('Image', `invalid reference format: ${JSON.stringify(text.slice(0, 120))}`);
-  return { name: null, images: [] };
+  return null;
 }
 
 function shown(text: string): string {

@@ -66,12 +66,14 @@ function settlePlacement(draft: Draft, { Env: given = [] }: DockerCreateBody): v
 }
 
 /** What a container with a kernel of its own cannot have, and what it has where nothing is said. */
-function settleMachine(draft: Draft, { kernels, findContainer }: Surroundings): void {
+function settleMachine(draft: Draft, surroundings: Surroundings): void {
   const kernel = kernelOf(draft);
   if (!isMachine(draft)) {
     if (kernel !== null) throw badField(`HostConfig.Annotations.${kernelAnnotation}`, `the runtime ${draft.runtime} shares the kernel of its host; a guest kernel is possible with the runtime ${machineRuntime}`);
     return;
   }
+  // Looked at only here: the names of all kernels are read from all hosts.
+  const { kernels, findContainer } = surroundings;
   const misfit = explainMachineMisfit(draft);
   if (misfit !== null) throw badField(misfit.field, misfit.reason);
   const joined = draft.network.mode === 'container' ? findContainer(draft.network.containerId) : null;

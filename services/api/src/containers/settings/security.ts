@@ -6,8 +6,9 @@ import { host, words, type Setting } from './table.ts';
 import type { Draft } from './draft.ts';
 
 export const securitySettings: readonly Setting[] = [
-  host('Runtime', (draft, value, { field, surroundings: { runtimes } }) => {
+  host('Runtime', (draft, value, { field, surroundings }) => {
     if (value === '') return;
+    const { runtimes } = surroundings;
     // Before any host has joined nobody knows: the scheduler then says that there is no host.
     if (runtimes.length > 0 && !runtimes.includes(value)) throw badField(field, `unknown or invalid runtime name: ${value.slice(0, 80)}; known are ${runtimes.join(', ')}`);
     draft.runtime = value;
