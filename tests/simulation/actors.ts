@@ -251,8 +251,8 @@ export class ApiActor extends Service {
       present: { container: alive, placement: (id: string) => this.#placements.get(id), host: (id: string) => this.#hosts.get(id) },
       history: { lastContainer: stored },
       waitForSeq: (seq: number, options: { signal?: AbortSignal }) => wait(() => (seqNow() >= seq ? true : undefined), options),
-      waitForContainer: <T>(id: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: { signal: AbortSignal }) =>
-        wait(() => look(stored(id)?.state ?? null, this.#placements.get(id)?.state ?? null), options),
+      waitForContainer: <T>(id: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: { signal: AbortSignal; afterSeq?: number }) =>
+        wait(() => seqNow() < (options.afterSeq ?? 0) ? undefined : look(stored(id)?.state ?? null, this.#placements.get(id)?.state ?? null), options),
     };
     this.deps = { log, clock: systemClock, names: new BucketClaims<NameClaim>(this.bucket('names')), projection } as unknown as Deps;
   }

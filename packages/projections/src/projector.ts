@@ -1,6 +1,7 @@
 // Applies messages of the log to the projection's file: present, history and checkpoint in one transaction, so that a kill at any point equals
 // a clean replay. The one writer of its file. It neither follows the log nor knows how: batches are handed to it.
-import type { Exec } from '@pouch/domain';
+import type { Message } from '@pouch/contracts';
+import type { Container, Exec, Placement } from '@pouch/domain';
 import { eq, sql } from 'drizzle-orm';
 import { openWriter, type Migrations, type Orm } from './database.ts';
 import { bufferOf, decodeEntry, typesOf, type Decoded, type LogEntry } from './entry.ts';
@@ -27,10 +28,11 @@ export interface AppliedMessage {
   readonly messageId: string;
 }
 
-/** What one batch did. `subjects`: those that had messages, each once. */
+/** What one batch did. `subjects`: those that had messages, each once; `statuses`: of containers and placements among them, by the same index, what they came to, else null. */
 export interface Applied {
   readonly seq: number;
   readonly subjects: readonly string[];
+  readonly statuses: readonly (string | null)[];
   readonly messages: number;
   /** Why each malformed message of the batch was so. */
   readonly malformed: readonly { readonly seq: number; readonly subject: string; readonly reason: string }[];
@@ -47,6 +49,8 @@ interface SubjectChange {
   parentId: string | null;
   /** Undefined: no message of this batch says whether it has ended. */
   goneSeq: number | null | undefined;
+  /** Of a container or a placement. */
+  status: string | null;
 }
 
 export class Projector {
@@ -122,7 +126,7 @@ export class Projector {
     if (before === null) throw new TypeError('the projection belongs to no stream yet');
     const news = entries.filter((entry) => entry.seq > before.seq);
     const last = news.at(-1);
-    if (last === undefined) return { seq: before.seq, subjects: [], messages: 0, malformed: [] };
+    if (last === undefined) return { seq: before.seq, subjects: [], statuses: [], messages: 0, malformed: [] };
     const malformed: { seq: number; subject: string; reason: string }[] = [];
     const changes = new Map<string, SubjectChange>();
     const nextKey = this.#nextKey;
@@ -140,6 +144,7 @@ export class Projector {
         else if (decoded.form === 'unknown') unknown += 1;
         else {
           subject.goneSeq = present.take(decoded, entry.seq) ? entry.seq : null;
+          subject.status = statusOf(decoded.message);
           if (decoded.message.kind === 'exec') subject.parentId = (decoded.message.snapshot as Exec).containerId;
         }
       }
@@ -156,7 +161,7 @@ export class Projector {
       throw error;
     }
     this.#checkpoint = after;
-    return { seq: last.seq, subjects: [...changes.keys()], messages: news.length, malformed };
+    return { seq: last.seq, subjects: [...changes.keys()], statuses: [...changes.values()].map(({ status }) => status), messages: news.length, malformed };
   }
 
   /** After pruning: the checkpoint's row says how far, and subjects may have gone. */
@@ -179,7 +184,7 @@ export class Projector {
     const key = standing ?? this.#nextKey++;
     if (this.#keys.size >= maxCachedSubjects) this.#keys.clear();
     this.#keys.set(entry.subject, key);
-    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, decoded, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined };
+    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, decoded, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined, status: null };
     changes.set(entry.subject, change);
     return change;
   }
@@ -203,6 +208,10 @@ export class Projector {
       else endSubject.run({ key, lastSeq, parentId, goneSeq });
     }
   }
+}
+
+function statusOf({ kind, snapshot }: Message): string | null {
+  return kind === 'container' || kind === 'placement' ? (snapshot as Container | Placement).status : null;
 }
 
 function prepare(orm: Orm) {

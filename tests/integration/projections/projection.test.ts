@@ -4,6 +4,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Container } from '@pouch/domain';
 import { startProjectedApi, longMs, type ProjectedApi } from '../../fixtures/projected-api.ts';
 import { idOf, LogOfEntries } from '../../fixtures/log-entries.ts';
 
@@ -69,6 +70,23 @@ test('whoever waits for a container is woken by its messages, also by its end', 
   await assert.rejects(waiting, /client gone/);
   await assert.rejects(api.projection.waitForSeq(1e9, { timeoutMs: 10 }), { code: 'projection-behind' });
   assert.equal(api.projection.waiting, 0);
+});
+
+test('whoever heeds only some states is asked at none but those, and at nothing before the sequence that it waits for', async () => {
+  const api = await started();
+  const log = new LogOfEntries();
+  log.create(1);
+  const statuses: (string | undefined)[] = [];
+  const seen = (container: Container | null): true | undefined => {
+    statuses.push(container?.status);
+    return container?.status === 'exited' ? true : undefined;
+  };
+  const seq = await api.show(log.entries);
+  const ended = api.projection.waitForContainer(idOf(1), seen, { timeoutMs: longMs, afterSeq: seq + 1, heeds: (status) => status === 'exited' });
+  log.exit(1, log.start(1));
+  await api.show(log.entries);
+  assert.equal(await ended, true);
+  assert.deepEqual(statuses, ['exited']);
 });
 
 test('a rebuild serves the old until the new has come as far, and leaves one file', async () => {

@@ -31,11 +31,14 @@ export async function createContainer(deps: CreateDeps, id: ContainerId, asked: 
     throw error;
   });
   if (!outcome.ok) throw refused(outcome.refusal);
-  await projection.waitForContainer(id, created, { timeoutMs: patienceMs, signal }).catch((error: unknown) => {
+  await projection.waitForContainer(id, created, { timeoutMs: patienceMs, signal, afterSeq: outcome.seq, heeds: (status) => !underWay.has(status) }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== 'timeout') throw error;
     throw new HttpError(504, `container ${name} has not been made within ${patienceMs / 60_000} minutes; it stays asked for`, { cause: error });
   });
 }
+
+/** Of its placement and of itself, on the way to what is waited for. */
+const underWay: ReadonlySet<string> = new Set<Placement['status'] | Container['status']>(['requested', 'placed', 'assigned']);
 
 /** True when it is there; throws what became of it instead; undefined while that is open. */
 function created(container: Container | null, placement: Placement | null): true | undefined {

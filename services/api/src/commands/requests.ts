@@ -77,7 +77,6 @@ const removalStands = new Error('the host is lost; the removal is done when it i
 
 async function carriedOut({ projection }: CommandDeps, { id, name }: Container, commandId: string, seq: number, action: Action, signal: AbortSignal): Promise<void> {
   await projection.waitForContainer(id, (container) => {
-    if (projection.seq < seq) return undefined;
     if (container === null || container.status === 'removed') {
       if (container === null && action.kind === 'remove') return true;
       if (container === null || !hadHappened(container, action, commandId)) throw noSuchContainer(name);
@@ -86,7 +85,7 @@ async function carriedOut({ projection }: CommandDeps, { id, name }: Container, 
     const failure = container.failures.find((one) => one.commandId === commandId);
     if (failure !== undefined) throw failedRequest(container, failure);
     return container.requests.some((request) => request.commandId === commandId) ? undefined : true;
-  }, { timeoutMs: timeoutOf(action), signal }).catch((error: unknown) => {
+  }, { timeoutMs: timeoutOf(action), signal, afterSeq: seq }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== 'timeout') throw error;
     throw new HttpError(504, `the host of container ${name} has not carried out ${action.kind} within ${patienceMs / 60_000} minutes; it stays asked for`, { cause: error });
   });

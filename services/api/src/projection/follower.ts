@@ -178,9 +178,9 @@ class Follower {
 
   #apply(entries: readonly LogEntry[]): void {
     const { post } = this.#options;
-    const { seq, subjects, messages, malformed } = this.#projector.apply(entries);
+    const { seq, subjects, statuses, messages, malformed } = this.#projector.apply(entries);
     if (messages === 0) return;
-    post({ type: 'committed', seq, messages, subjects: subjects.length > maxToldSubjects ? null : subjects });
+    post({ type: 'committed', seq, messages, ...(!this.#following && subjects.length > maxToldSubjects ? { subjects: null, statuses: [] } : { subjects, statuses }) });
     for (const told of malformed.slice(0, maxToldMalformed)) post({ type: 'malformed', ...told });
     if (malformed.length > 0) this.#count();
     if (!this.#following) this.#tellState();

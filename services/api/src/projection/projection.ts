@@ -9,7 +9,7 @@ import type { FromProjector, LogAddress } from './protocol.ts';
 import { Rebuild, RebuildRunningError, type Build } from './rebuild.ts';
 import { ProjectorThread } from './thread.ts';
 import { HistoryTail } from './tail.ts';
-import { ProjectionBehindError, Waiters, WaitTimeoutError, type WaitOptions } from './waiters.ts';
+import { ProjectionBehindError, Waiters, WaitTimeoutError, type ContainerWaitOptions, type WaitOptions } from './waiters.ts';
 
 export interface ProjectionOptions {
   /** Directory of its files; made when it is not there. One process only may use it. */
@@ -26,6 +26,8 @@ export interface Committed {
   readonly seq: number;
   /** Subjects that changed; null: any may have. */
   readonly subjects: readonly string[] | null;
+  /** What containers and placements among them came to, by the same index; null of others. */
+  readonly statuses: readonly (string | null)[];
 }
 
 /** What was read last for those who wait. */
@@ -116,13 +118,14 @@ export class Projection {
   }
 
   /**
-   * Until `look` answers other than undefined; it is asked now and whenever a message of the container or its placement became visible.
+   * Until `look` answers other than undefined; it is asked now and whenever a message of the container or its placement became visible, but for what the options leave out.
    * It sees the last state, `removed` included; null when the history knows no such container (any more). What it throws rejects the wait.
    * Rejects with WaitTimeoutError after the time.
    */
-  async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: WaitOptions): Promise<T> {
+  async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: ContainerWaitOptions): Promise<T> {
+    const { afterSeq = 0 } = options;
     return await this.#waiters.wait(containerKey(containerId), () => {
-      if (this.#anew) return undefined;
+      if (this.#anew || this.seq < afterSeq) return undefined;
       const { container, placement } = this.#stateOf(containerId);
       return look(container, placement);
     }, options, () =>
@@ -212,7 +215,7 @@ export class Projection {
         this.#deaths = 0;
         build.seq = message.seq;
         this.#logSeq = Math.max(this.#logSeq ?? 0, message.seq);
-        this.#tell({ seq: message.seq, subjects: message.subjects });
+        this.#tell(message);
         break;
       case 'following':
       case 'catching-up':
@@ -254,10 +257,18 @@ export class Projection {
 
   #tell(committed: Committed): void {
     this.#waiters.wake(seqKey);
-    if (committed.subjects === null) this.#waiters.wakeAll();
-    else for (const id of containersIn(committed.subjects)) this.#waiters.wake(containerKey(id));
+    // What all who wait read of a batch is one reading: SQLite forgets its pages at each commit of the projector between two of them.
+    if (this.#waiters.count > 0) this.#reader.atOneInstant(() => this.#wakeConcerned(committed));
     this.tail.committed();
     for (const listener of this.#listeners) listener(committed);
+  }
+
+  #wakeConcerned({ subjects, statuses }: Committed): void {
+    if (subjects === null) return this.#waiters.wakeAll();
+    for (const [at, subject] of subjects.entries()) {
+      // The container's own subject or its placement's.
+      if (subject.startsWith('evt.container.') || subject.startsWith('evt.placement.')) this.#waiters.wake(containerKey(subject.slice(subject.lastIndexOf('.') + 1)), statuses[at]);
+    }
   }
 
   #died(build: Build, error: string): void {
@@ -336,7 +347,7 @@ export class Projection {
     this.#rebuilding = null;
     this.#error = null;
     this.#setState('following');
-    this.#tell({ seq: build.seq, subjects: null });
+    this.#tell({ seq: build.seq, subjects: null, statuses: [] });
     this.#options.logger.info({ seq: build.seq }, 'projection rebuilt');
     rebuild.done();
     void old.thread.stop().then(() => this.#files.remove(old.file));
@@ -349,13 +360,4 @@ export class Projection {
     rebuild.failed(reason);
     void rebuild.build.thread.stop().then(() => this.#files.remove(rebuild.build.file));
   }
-}
-
-/** Ids of the containers that subjects speak of: their own and their placements'. */
-function containersIn(subjects: readonly string[]): Set<string> {
-  const ids = new Set<string>();
-  for (const subject of subjects) {
-    if (subject.startsWith('evt.container.') || subject.startsWith('evt.placement.')) ids.add(subject.slice(subject.lastIndexOf('.') + 1));
-  }
-  return ids;
 }

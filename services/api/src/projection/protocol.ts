@@ -17,8 +17,8 @@ export interface ProjectorSettings {
 }
 
 export type FromProjector =
-  /** A batch is committed. `subjects`: those with messages in it; null when there are too many to tell: look at everything. */
-  | { readonly type: 'committed'; readonly seq: number; readonly messages: number; readonly subjects: readonly string[] | null }
+  /** A batch is committed. `subjects`: those with messages in it; null when there are too many to tell: look at everything. `statuses`: see Applied. */
+  | { readonly type: 'committed'; readonly seq: number; readonly messages: number; readonly subjects: readonly string[] | null; readonly statuses: readonly (string | null)[] }
   /** `logSeq`: head of the log when last seen. */
   | { readonly type: 'following'; readonly logSeq: number }
   | { readonly type: 'catching-up'; readonly logSeq: number }
@@ -31,5 +31,5 @@ export type FromProjector =
 
 export type ToProjector = { readonly type: 'stop' };
 
-/** More subjects than this are told as null. */
+/** More subjects than this are told as null while catching up. A live batch is told whole, for many may wait for it; it has a thousand messages at most. */
 export const maxToldSubjects = 512;

@@ -9,6 +9,14 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** For waits that look at a container: what need not be looked at, for looking is reading. */
+export interface ContainerWaitOptions extends WaitOptions {
+  /** Before the projection shows this sequence there is nothing to see. */
+  readonly afterSeq?: number;
+  /** Whether a container or a placement that has come to this status is worth a look. Default: all are. */
+  readonly heeds?: (status: string) => boolean;
+}
+
 /** Waiters at once in one process; each costs about 1 KB. */
 export const maxWaiters = 20_000;
 
@@ -36,6 +44,7 @@ interface Waiter {
   readonly key: string;
   /** Looks again; true when it has ended. */
   readonly look: () => boolean;
+  readonly heeds: ((status: string) => boolean) | undefined;
   readonly fail: (error: Error) => void;
 }
 
@@ -52,7 +61,7 @@ export class Waiters {
    * Calls `look` now and at each wake of `key` until it answers other than undefined. Rejects with what `look` throws, with
    * `timedOut()` after the time, with the signal's reason, or with TooManyWaitersError.
    */
-  wait<T>(key: string, look: () => T | undefined, { timeoutMs, signal }: WaitOptions, timedOut: () => Error): Promise<T> {
+  wait<T>(key: string, look: () => T | undefined, { timeoutMs, signal, heeds }: WaitOptions & Pick<ContainerWaitOptions, 'heeds'>, timedOut: () => Error): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (signal?.aborted === true) return reject(signal.reason as Error);
       const settle = (): boolean => {
@@ -72,7 +81,7 @@ export class Waiters {
         end();
         reject(error);
       };
-      const waiter: Waiter = { key, look: settle, fail };
+      const waiter: Waiter = { key, look: settle, fail, heeds };
       const onAbort = () => fail(signal?.reason as Error);
       const end = () => {
         clearTimeout(timer);
@@ -89,8 +98,9 @@ export class Waiters {
     });
   }
 
-  wake(key: string): void {
-    for (const waiter of [...(this.#byKey.get(key) ?? [])]) waiter.look();
+  /** `status`: what the key's container came to, where that is known; who heeds none such sleeps on. */
+  wake(key: string, status: string | null = null): void {
+    for (const waiter of [...(this.#byKey.get(key) ?? [])]) if (status === null || waiter.heeds?.(status) !== false) waiter.look();
   }
 
   wakeAll(): void {
