@@ -114,9 +114,9 @@ export class Books {
     this.#onChange(hostId);
   }
 
-  /** Hosts that have an image, in no order. */
-  holders(imageId: string): readonly HostId[] {
-    return [...(this.#holders.get(imageId)?.keys() ?? [])];
+  /** Hosts that have an image, in no order, with how many names. */
+  holders(imageId: string): ReadonlyMap<HostId, number> {
+    return this.#holders.get(imageId) ?? new Map<HostId, number>();
   }
 
   #countHolder(imageId: string, hostId: HostId, by: 1 | -1): void {

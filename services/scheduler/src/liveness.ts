@@ -8,6 +8,7 @@ import type { Clock, Logger } from '@pouch/process';
 
 export interface LivenessDeps {
   readonly hosts: () => readonly Host[];
+  readonly isKnown: (hostId: string) => boolean;
   readonly connected: () => boolean;
   readonly log: PouchLog;
   readonly clock: Clock;
@@ -33,7 +34,7 @@ export class Liveness {
 
   /** Takes a heartbeat in; only of hosts that the log knows, so that strangers cannot fill the memory. */
   hear(beat: Beat): void {
-    if (this.#deps.hosts().some((host) => host.id === beat.hostId)) this.#beats.set(beat.hostId, { beat, heardMs: this.#deps.clock.monotonicMs() });
+    if (this.#deps.isKnown(beat.hostId)) this.#beats.set(beat.hostId, { beat, heardMs: this.#deps.clock.monotonicMs() });
   }
 
   /** Compares what is heard with what the log says. Call it every few seconds during a term. */

@@ -38,8 +38,8 @@ export class Patience {
   }
 
   /** Keeps only what is asked for still, so that it never grows beyond it. */
-  keepOnly(wanted: ReadonlySet<string>): void {
-    for (const id of this.#putOff.keys()) if (!wanted.has(id)) this.#putOff.delete(id);
+  keepOnly(isWanted: (containerId: string) => boolean): void {
+    for (const id of this.#putOff.keys()) if (!isWanted(id)) this.#putOff.delete(id);
   }
 
   told(): readonly PutOff[] {

@@ -19,6 +19,8 @@ export interface PlacerDeps {
   readonly patience: Patience;
   /** False: whoever asked for it wants it no more, and takes the request back. */
   readonly isWanted: (placement: Pick<Placement, 'id' | 'spec'>) => boolean;
+  /** There is room again for what was left over: to call `work`, if one leads and the view is current. */
+  readonly again: () => void;
   readonly log: PouchLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,6 +30,8 @@ export class Placer {
   readonly #deps: PlacerDeps;
   /** Containers that are being worked on: the view shows them as open until the log has told of the outcome. */
   readonly #inFlight = new Set<string>();
+  /** Something was left for want of a free place: it is taken up as soon as there is one. */
+  #leftOver = false;
 
   constructor(deps: PlacerDeps) {
     this.#deps = deps;
@@ -37,17 +41,32 @@ export class Placer {
   work(term: Term): void {
     if (term.signal.aborted) return;
     const { view, patience, isWanted } = this.#deps;
+    this.#leftOver = false;
     for (const rejection of view.rejections()) this.#take(rejection.containerId, () => this.#reject(rejection));
     for (const placement of view.unassigned()) this.#take(placement.id, () => this.#assign(placement));
-    for (const waiting of view.waiting()) if (patience.isDue(waiting.placement.id) && isWanted(waiting.placement)) this.#take(waiting.placement.id, () => this.#place(waiting, term));
+    for (const waiting of view.waiting()) {
+      // Thousands may wait: the rest is not even looked at.
+      if (this.#leftOver) return;
+      const { placement } = waiting;
+      if (patience.isDue(placement.id) && isWanted(placement)) this.#take(placement.id, () => this.#place(waiting, term));
+    }
   }
 
   #take(containerId: string, work: () => Promise<void>): void {
-    if (this.#inFlight.has(containerId) || this.#inFlight.size >= maxInFlight) return;
+    if (this.#inFlight.has(containerId)) return;
+    if (this.#inFlight.size >= maxInFlight) {
+      this.#leftOver = true;
+      return;
+    }
     this.#inFlight.add(containerId);
-    work()
-      .catch((error: unknown) => this.#deps.logger.warn({ err: error, containerId }, 'placement did not go through; it is taken up again'))
-      .finally(() => this.#inFlight.delete(containerId));
+    work().then(() => {
+      this.#inFlight.delete(containerId);
+      if (this.#leftOver) this.#deps.again();
+    }, (error: unknown) => {
+      // Not at once: what failed would come first.
+      this.#inFlight.delete(containerId);
+      this.#deps.logger.warn({ err: error, containerId }, 'placement did not go through; it is taken up again');
+    });
   }
 
   async #place({ placement, seq }: Waiting, term: Term): Promise<void> {

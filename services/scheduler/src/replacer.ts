@@ -41,7 +41,7 @@ export class Replacer {
     if (term.signal.aborted) return;
     const { view } = this.#deps;
     for (const known of view.successions()) if (successorIsDue(known.container)) this.#take(known.container.id, () => this.#succeed(known));
-    for (const host of view.hosts()) {
+    for (const host of view.concerning()) {
       if (host.state === 'lost') this.#lost(host);
       else if (host.state === 'removed') for (const id of view.occupants(host.id)) this.#take(id, () => this.#report(host, containerId(id), { type: 'ReportRemoved' }));
       else if (host.drain?.done === false) this.#drain(host);

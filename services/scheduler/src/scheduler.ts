@@ -56,7 +56,7 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
   const services = new ServiceView(() => clock.monotonicMs());
   const patience = new Patience(clock);
   const { strategy } = config;
-  const placer = new Placer({ view, strategy, patience, isWanted: (placement) => services.isWanted(placement), log, clock, logger });
+  const placer = new Placer({ view, strategy, patience, isWanted: (placement) => services.isWanted(placement), again: () => { if (term !== null && subscription.caughtUp) placer.work(term); }, log, clock, logger });
   const replacer = new Replacer({ view, hasReplicasOn: (hostId) => services.hasReplicasOn(hostId), claims, strategy, patience, log, clock, logger });
   const controller = new ServiceController({ services, claims, log, clock, logger });
   const work = (during: Term): void => {
@@ -64,7 +64,7 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
     placer.work(during);
     replacer.work(during);
   };
-  const liveness = new Liveness({ hosts: () => view.hosts(), connected, log, clock, logger });
+  const liveness = new Liveness({ hosts: () => view.hosts(), isKnown: (hostId) => view.hasHost(hostId), connected, log, clock, logger });
   const janitor = new Janitor({ view, pinned: () => services.pinnedSubjects(), claims, log, retention: config.retention, clock, logger });
   let term: (Term & { readonly sinceMs: number }) | null = null;
   let ticks = 0;
@@ -100,7 +100,7 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
     // Whoever comes to lead looks at everything in its first round.
     if (term === null && subscription.caughtUp) services.takeChanged();
     if (term === null || !subscription.caughtUp) return;
-    patience.keepOnly(view.open());
+    patience.keepOnly((id) => view.isOpen(id));
     controller.workAll(term);
     work(term);
     await liveness.check(term);

@@ -32,6 +32,8 @@ export interface Known {
 
 export class View {
   readonly #hosts = new Map<HostId, Host>();
+  /** Those that are lost, removed, or being drained. */
+  readonly #concerning = new Map<HostId, Host>();
   readonly #chooser = new Chooser({ hosts: this.#hosts, candidate: (hostId) => this.#candidate(hostId), catalogued: (name) => this.catalogued(name) });
   readonly #books = new Books((hostId) => { this.#chooser.changed(hostId); });
   readonly #waiting = new Map<string, Waiting>();
@@ -56,8 +58,7 @@ export class View {
     const snapshot: unknown = message.snapshot;
     switch (message.kind as AggregateKind) {
       case 'host':
-        this.#hosts.set((snapshot as Host).id, snapshot as Host);
-        this.#chooser.changed((snapshot as Host).id);
+        this.#applyHost(snapshot as Host);
         break;
       case 'placement':
         this.#applyPlacement(subject, seq, snapshot as Placement);
@@ -95,6 +96,13 @@ export class View {
         break;
       default: // kinds of a newer version concern a newer scheduler
     }
+  }
+
+  #applyHost(host: Host): void {
+    this.#hosts.set(host.id, host);
+    if (host.state !== 'up' || host.drain?.done === false) this.#concerning.set(host.id, host);
+    else this.#concerning.delete(host.id);
+    this.#chooser.changed(host.id);
   }
 
   #applyPlacement(subject: string, seq: number, placement: Placement): void {
@@ -165,7 +173,16 @@ export class View {
   /** Hosts that are up and have an image, but for `hostId`; none where that has it, too. */
   imageHolders(imageId: string, hostId: HostId): readonly HostId[] {
     const holders = this.#books.holders(imageId);
-    return holders.includes(hostId) ? [] : holders.filter((holder) => this.#hosts.get(holder)?.state === 'up');
+    return holders.has(hostId) ? [] : [...holders.keys()].filter((holder) => this.#hosts.get(holder)?.state === 'up');
+  }
+
+  /** Hosts whose containers something may have to be done about: lost, removed, or being drained. As `waiting`. */
+  concerning(): Iterable<Host> {
+    return this.#concerning.values();
+  }
+
+  hasHost(hostId: string): boolean {
+    return this.#hosts.has(hostId as HostId);
   }
 
   hosts(): readonly Host[] {
@@ -204,9 +221,11 @@ export class View {
     return [...this.#successions.values()];
   }
 
-  /** Ids of all that may be waiting for a host: requests, and containers that may be moved. */
-  open(): ReadonlySet<string> {
-    return new Set([...this.#waiting.keys(), ...[...this.#movable.values()].flatMap((ofHost) => [...ofHost.keys()])]);
+  /** Whether a container may be waiting for a host: a request, or one that may be moved. */
+  isOpen(containerId: string): boolean {
+    if (this.#waiting.has(containerId)) return true;
+    const hostId = this.#books.promised(containerId)?.hostId;
+    return hostId !== undefined && this.#movable.get(hostId)?.has(containerId) === true;
   }
 
   /** What containers on a host are promised. */
@@ -225,18 +244,18 @@ export class View {
     return this.#books.occupants(hostId);
   }
 
-  /** Requests without a host, oldest first. */
-  waiting(): readonly Waiting[] {
-    return [...this.#waiting.values()];
+  /** Requests without a host, oldest first. Not copied, for there may be thousands: to be read before anything is awaited. */
+  waiting(): Iterable<Waiting> {
+    return this.#waiting.values();
   }
 
-  /** Placements whose container has not been put on its host's subject. */
-  unassigned(): readonly Extract<Placement, { status: 'placed' }>[] {
-    return [...this.#unassigned.values()];
+  /** Placements whose container has not been put on its host's subject. As `waiting`. */
+  unassigned(): Iterable<Extract<Placement, { status: 'placed' }>> {
+    return this.#unassigned.values();
   }
 
-  rejections(): readonly Rejection[] {
-    return [...this.#rejections.values()];
+  rejections(): Iterable<Rejection> {
+    return this.#rejections.values();
   }
 
   /** The rejection has been told to the placement. */

@@ -48,7 +48,7 @@ after(async () => {
 function leader(hears: (message: Recorded) => boolean = () => true): void {
   const view = new View();
   const patience = new Patience(systemClock);
-  const deps = { view, claims, strategy: 'spread', patience, isWanted: () => true, hasReplicasOn: () => false, log, clock: systemClock, logger } as const;
+  const deps = { view, claims, strategy: 'spread', patience, isWanted: () => true, again: () => undefined, hasReplicasOn: () => false, log, clock: systemClock, logger } as const;
   const placer = new Placer(deps);
   const replacer = new Replacer(deps);
   const ended = new AbortController();

@@ -133,7 +133,7 @@ test('a host that has come long after its scheduler is not lost before it has ha
   const clock = { now: () => nowMs, monotonicMs: () => nowMs };
   const hosts: Host[] = [];
   const refusing = { last: (subject: string) => { told.push(subject); return Promise.reject(new Error('enough')); } } as unknown as PouchLog;
-  const liveness = new Liveness({ hosts: () => hosts, connected: () => true, log: refusing, clock, logger });
+  const liveness = new Liveness({ hosts: () => hosts, isKnown: (id) => hosts.some((host) => host.id === id), connected: () => true, log: refusing, clock, logger });
   const term = { epoch: 1, signal: new AbortController().signal } as Term;
   const checkFor = async (ms: number): Promise<void> => {
     for (const end = nowMs + ms; nowMs < end; nowMs += 1_000) await liveness.check(term).catch(() => undefined);
