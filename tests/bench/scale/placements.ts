@@ -24,17 +24,21 @@ export type Load = {
 /** Names that were given, as a client of many containers does: made-up ones would run out. */
 let named = 0;
 
-type Outcome = { readonly seconds: number; readonly each: readonly number[]; readonly asked: ReadonlyMap<string, number> };
+/** `triedAgain`: answers that said that the log is not there just now, as on a disk that others keep busy. */
+type Outcome = { readonly seconds: number; readonly each: readonly number[]; readonly asked: ReadonlyMap<string, number>; readonly triedAgain: number };
+
+/** Tries of one creation: a client asks again where it is told that it may. */
+const maxTries = 5;
 
 /** The throughput of `load`, with what each process used of the processors for one placement. */
 export async function placements(session: Session, cluster: LargeCluster, { hosts, sync, load }: { readonly hosts: number; readonly sync: string; readonly load: Load }): Promise<void> {
   await create(cluster, { creations: Math.ceil(load.creations / 10), atOnce: load.atOnce });
   const before = cluster.cpu();
-  const { seconds, each } = await create(cluster, load);
+  const { seconds, each, triedAgain } = await create(cluster, load);
   const after = cluster.cpu();
   const value = Math.round(load.creations / seconds);
   session.tell({
-    figure: 'placements through the log', unit: '1/s', side: `sync ${sync}`, value, goal: goalPerSecond, met: value >= goalPerSecond, hosts, creations: load.creations, atOnce: load.atOnce, ms: summary(each),
+    figure: 'placements through the log', unit: '1/s', side: `sync ${sync}`, value, goal: goalPerSecond, met: value >= goalPerSecond, hosts, creations: load.creations, atOnce: load.atOnce, ms: summary(each), triedAgain,
     cpuUsEach: Object.fromEntries(Object.entries(after).map(([name, ms]) => [name, Math.round((ms - (before[name] ?? 0)) * 1_000 / load.creations)])), load: round2(loadavg()[0] ?? 0),
   });
 }
@@ -73,20 +77,25 @@ async function create({ api }: LargeCluster, { creations, atOnce, pauseMs = 0 }:
   const each: number[] = [];
   const asked = new Map<string, number>();
   let left = creations;
+  let triedAgain = 0;
   const connections = Array.from({ length: Math.min(atOnce, creations) }, () => new RawConnection(api.socket));
   const began = performance.now();
   try {
     await Promise.all(connections.map(async (connection) => {
       while (left-- > 0) {
         const from = performance.now();
-        const answer = await connection.post(`/containers/create?name=job-${++named}`, body(left));
+        let answer = await connection.post(`/containers/create?name=job-${++named}`, body(left));
+        for (let tries = 1; answer.status === 503 && tries < maxTries; tries++) {
+          triedAgain += 1;
+          answer = await connection.post(`/containers/create?name=job-${++named}`, body(left));
+        }
         if (answer.status !== 201) throw new Error(`create answered ${answer.status}: ${answer.body}`);
         each.push(performance.now() - from);
         asked.set((JSON.parse(answer.body) as { Id: string }).Id, performance.timeOrigin + from);
         if (pauseMs > 0) await delay(pauseMs);
       }
     }));
-    return { seconds: (performance.now() - began) / 1_000, each, asked };
+    return { seconds: (performance.now() - began) / 1_000, each, asked, triedAgain };
   } finally {
     for (const connection of connections) connection.close();
   }
