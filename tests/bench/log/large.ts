@@ -28,7 +28,7 @@ export async function large(session: Session, rounds: number): Promise<void> {
   session.say(`filling a log with ${made.entries.length} messages of ${containers} containers`);
   await fill(log, made, atOnce);
   const api = await startApi(session, { url: nats.url }, made.seq);
-  await listing(session, api);
+  await listing(session, api, containers);
   await rebuilds(session, api, rounds);
 }
 
@@ -49,7 +49,8 @@ async function rebuilds(session: Session, { client }: ApiProcess, rounds: number
   session.tell({ figure: 'rebuild with history', unit: '1/s', value, best: Math.round(Math.max(...rates)), messages, rounds, goal: goalPerSecond, met: value >= goalPerSecond });
 }
 
-async function listing(session: Session, api: ApiProcess): Promise<void> {
+/** The list of all containers, whole; and what the api takes with so many. */
+export async function listing(session: Session, api: ApiProcess, containers: number): Promise<void> {
   const samples: number[] = [];
   let bytes = 0;
   for (let round = -2; round < lists; round++) {

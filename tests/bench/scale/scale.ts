@@ -2,6 +2,7 @@
 import type { BenchOptions } from '../main.ts';
 import type { Session } from '../session.ts';
 import { decisions } from './decisions.ts';
+import { fanOut } from './fan-out.ts';
 import { startLargeCluster } from './large-cluster.ts';
 import { delivery, placements } from './placements.ts';
 
@@ -27,6 +28,7 @@ const parts: Readonly<Record<string, Part>> = {
       });
     }
   },
+  'fan-out': (session, { containers = 20_000 }) => fanOut(session, { containers }),
 };
 
 export async function scale(session: Session, options: BenchOptions): Promise<void> {
