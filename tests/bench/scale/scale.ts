@@ -5,6 +5,7 @@ import { decisions } from './decisions.ts';
 import { fanOut } from './fan-out.ts';
 import { startLargeCluster } from './large-cluster.ts';
 import { delivery, placements } from './placements.ts';
+import { restart } from './restart.ts';
 
 type Part = (session: Session, options: BenchOptions) => Promise<void>;
 
@@ -16,7 +17,7 @@ const hostsByDefault = 200;
 const settings = [{ sync: 'always', creations: 2_000, deliveries: 500 }, { sync: '2m', creations: 5_000, deliveries: 500 }] as const;
 
 const parts: Readonly<Record<string, Part>> = {
-  decisions: async (session) => { await Promise.resolve(decisions(session)); },
+  decisions: (session, { hosts = 6_100, containers }) => decisions(session, containers === undefined ? undefined : { hosts, containers }),
   placements: async (session, { hosts = hostsByDefault, containers }) => {
     for (const { sync, creations, deliveries } of settings) {
       await session.part(async () => {
@@ -28,6 +29,7 @@ const parts: Readonly<Record<string, Part>> = {
       });
     }
   },
+  restart: (session, { containers = 1_000, rounds = 3 }) => restart(session, { containers, rounds }),
   'fan-out': (session, { containers = 20_000 }) => fanOut(session, { containers }),
 };
 

@@ -6,8 +6,9 @@ import { newId } from './workload.ts';
 
 export type Pouch = { readonly client: DockerClient; readonly cluster: TestCluster };
 
-export async function startPouch(session: Session, sync: string = 'always'): Promise<Pouch> {
-  const cluster = await startTestCluster({ logLevel: 'info', sync, env: { POUCH_MACHINE_POOL: '2', POUCH_CGROUP_PARENT: `pouch-bench-${newId().slice(0, 8)}` } });
+/** `machinePool`: virtual machines that are kept ready beside everything. */
+export async function startPouch(session: Session, { sync = 'always', machinePool = 2 }: { readonly sync?: string; readonly machinePool?: number } = {}): Promise<Pouch> {
+  const cluster = await startTestCluster({ logLevel: 'info', sync, env: { POUCH_MACHINE_POOL: String(machinePool), POUCH_CGROUP_PARENT: `pouch-bench-${newId().slice(0, 8)}` } });
   session.undo('cluster', () => cluster.stop());
   const client = new DockerClient(cluster.socket);
   session.undo('connections to Pouch', () => { client.close(); });
