@@ -93,6 +93,7 @@ async function main(inputFile: string): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stopping ??= stop(); });
+  process.stdout.on('error', () => undefined); // its log's disk is full: what it keeps running is worth more than what it says
   process.on('SIGHUP', () => undefined); // the terminal that `up` ran on was closed: of no concern here
 
   for (const each of processes.toReversed()) await each.endLeftover();

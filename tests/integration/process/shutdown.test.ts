@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 
@@ -14,20 +15,20 @@ interface Ending {
   readonly exit: Promise<number | null>;
 }
 
-function start(t: TestContext, what: string): Ending {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'ending-process.ts'), what], { stdio: ['ignore', 'pipe', 'pipe'] });
+function start(t: TestContext, what: string, stderrTo: 'pipe' | number = 'pipe'): Ending {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'ending-process.ts'), what], { stdio: ['ignore', 'pipe', stderrTo] });
   t.after(() => { child.kill('SIGKILL'); });
   let stdout = '';
   let stderr = '';
-  child.stdout.on('data', (data: Buffer) => { stdout += data.toString(); });
-  child.stderr.on('data', (data: Buffer) => { stderr += data.toString(); });
+  child.stdout?.on('data', (data: Buffer) => { stdout += data.toString(); });
+  child.stderr?.on('data', (data: Buffer) => { stderr += data.toString(); });
   const exit = once(child, 'close').then(([code]) => code as number | null);
   return {
     child, exit,
     stdout: () => stdout,
     stderr: () => stderr,
     async said(text) {
-      while (!stdout.includes(text)) await Promise.race([once(child.stdout, 'data'), exit.then(() => assert.fail(`it ended without saying ${text}: ${stderr}`))]);
+      while (!stdout.includes(text)) await Promise.race([once(child.stdout ?? child, 'data'), exit.then(() => assert.fail(`it ended without saying ${text}: ${stderr}`))]);
     },
   };
 }
@@ -71,4 +72,14 @@ test('what nobody caught is a line in the log and an exit code', bound, async (t
     const last = JSON.parse(ending.stderr().trim().split('\n').at(-1) ?? '{}') as { level: number; err: { message: string } };
     assert.deepEqual([last.level, last.err.message], [60, text]);
   }
+});
+
+test('a log that cannot be written, as on a full disk, ends no process', bound, async (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  const ending = start(t, 'in-order', full);
+  await ending.said('ready');
+  ending.child.kill('SIGTERM'); // it says several lines now
+  assert.equal(await ending.exit, 0);
+  assert.match(ending.stdout(), /first\nlast\n$/);
 });
