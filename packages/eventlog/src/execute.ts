@@ -3,7 +3,7 @@
 import { fold, type AggregateKind, type Decision, type EventOf, type Refusal, type StateOf } from '@pouch/domain';
 import { messageVersion, type Message, type Meta } from '@pouch/contracts';
 import { OperatingError } from '@pouch/process';
-import { ConflictError } from './errors.ts';
+import { ConflictError, LogUnavailable, type Outcome } from './errors.ts';
 import type { EventLog, Identified } from './event-log.ts';
 
 /** The log of Pouch: messages with the envelope of the contracts. */
@@ -11,6 +11,9 @@ export type PouchLog = EventLog<Message>;
 
 /** Others appended each time in between. */
 export class ContentionError extends OperatingError {
+  /** One of those others may have been an earlier try of this very message. */
+  readonly outcome: Outcome = 'unknown';
+
   constructor(subject: string, attempts: number, cause: unknown) {
     super('contention', `${subject}: ${attempts} decisions in a row were overtaken by others`, { retryable: true, cause });
   }
@@ -44,8 +47,19 @@ export interface AppendDecisionOptions<M extends Identified, S, R> {
   readonly attempts?: number;
 }
 
-/** Rejects with ContentionError after the attempts, and with what the log's `last` and `append` reject with. */
-export async function appendDecision<M extends Identified, S, R>({ log, subject, id, cached, snapshotOf, choose, attempts = 10 }: AppendDecisionOptions<M, S, R>): Promise<ChosenOutcome<M, R>> {
+/** Rejects with ContentionError after the attempts, and with what the log's `last` and `append` reject with; once something was sent, the outcome of a LogUnavailable is `unknown`. */
+export async function appendDecision<M extends Identified, S, R>(options: AppendDecisionOptions<M, S, R>): Promise<ChosenOutcome<M, R>> {
+  const sent = { any: false };
+  try {
+    return await decideAndAppend(options, sent);
+  } catch (error) {
+    // E.g. it was appended, and reading what stands there failed: whoever takes that for "not sent" undoes what belongs to it.
+    if (!(error instanceof LogUnavailable) || !sent.any || error.outcome === 'unknown') throw error;
+    throw new LogUnavailable(error.message, { cause: error, outcome: 'unknown', retryAfterMs: error.retryAfterMs });
+  }
+}
+
+async function decideAndAppend<M extends Identified, S, R>({ log, subject, id, cached, snapshotOf, choose, attempts = 10 }: AppendDecisionOptions<M, S, R>, sent: { any: boolean }): Promise<ChosenOutcome<M, R>> {
   let guess = cached;
   let overtaken: unknown;
   for (let attempt = 0; attempt < attempts; attempt++) {
@@ -71,11 +85,13 @@ export async function appendDecision<M extends Identified, S, R>({ log, subject,
     try {
       const appended = await log.append({ subject, message: choice.append, expectedSeq: seq });
       if (!appended.duplicate) return { outcome: 'appended', seq: appended.seq, message: choice.append, duplicate: false };
+      sent.any = true;
       // An earlier try, possibly decided on another head: what stands there is the truth.
       const entry = await log.entry(appended.seq);
       return { outcome: 'appended', seq: appended.seq, message: entry === null ? choice.append : log.decode(entry).message, duplicate: true };
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
+      sent.any = true;
       overtaken = error;
     }
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { appendDecision, ContentionError, MemoryEventLog, type AppendDecisionOptions, type Head } from '@pouch/eventlog';
+import { appendDecision, ContentionError, LogUnavailable, MemoryEventLog, type AppendDecisionOptions, type Head } from '@pouch/eventlog';
 
 interface Counted {
   readonly id: string;
@@ -49,6 +49,36 @@ test('loads, decides, appends; then nothing to do, and a refusal', async () => {
   assert.deepEqual(await add(log, 50), { outcome: 'refused', seq: first.seq, refusal: 'too-much' });
   const nothing = await add(log, 0);
   assert.deepEqual([nothing.outcome, nothing.seq], ['nothing', first.seq]);
+});
+
+test('what fails after something was sent is not "not sent"', async () => {
+  class Failing extends MemoryEventLog<Counted> {
+    failing = false;
+    override async append(request: { subject: string; message: Counted; expectedSeq: number }) {
+      this.failing = true;
+      return await super.append(request);
+    }
+    override async entry(seq: number) {
+      if (this.failing) throw new LogUnavailable('away');
+      return await super.entry(seq);
+    }
+    override async last(name: string) {
+      if (this.failing) throw new LogUnavailable('away');
+      return await super.last(name);
+    }
+  }
+  const unknown = (error: unknown): boolean => error instanceof LogUnavailable && error.outcome === 'unknown';
+  const log = new Failing();
+  const id = randomUUID();
+  const { seq } = await add(log, 10, { id });
+  log.failing = false;
+  await add(log, 1);
+  // It is there already, and reading it fails.
+  await assert.rejects(add(log, 10, { id, cached: { seq, snapshot: 10 } }), unknown);
+  log.failing = false;
+  // Somebody was faster, who may have been an earlier try, and looking fails.
+  await assert.rejects(add(log, 10, { cached: { seq, snapshot: 10 } }), unknown);
+  await assert.rejects(add(log, 10), (error) => error instanceof LogUnavailable && error.outcome === 'not-sent');
 });
 
 test('a good guess saves the load', async () => {

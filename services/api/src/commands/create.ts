@@ -24,7 +24,8 @@ export async function createContainer(deps: CreateDeps, id: ContainerId, asked: 
     log, kind: 'placement', subject: placementSubject(id), commandId: randomUUID(),
     meta: { atMs: nowMs, service: 'api', actor, cause: null },
     cached: { seq: 0, snapshot: null },
-    decide: (state) => decidePlacement(state, { type: 'RequestPlacement', id, name, spec: asked.spec }, nowMs),
+    // The id is nobody else's: what is there already is an earlier try of this very request.
+    decide: (state) => (state === null ? decidePlacement(state, { type: 'RequestPlacement', id, name, spec: asked.spec }, nowMs) : { ok: true, events: [] }),
   }).catch(async (error: unknown) => {
     // Not in the log for certain: the name is free again. Where that is not certain the claim becomes stale by itself.
     if ((error as { outcome?: unknown }).outcome !== 'unknown') await names.release(name, revision).catch(() => { /* the log is away: the claim becomes stale by itself */ });
