@@ -34,6 +34,8 @@ export interface LogIdentity {
   /** Sequence of the newest message that ever was; 0 for none. */
   readonly lastSeq: number;
   readonly messages: number;
+  /** Server that leads the stream, where several keep it; null: none does now, and who told this may be behind. */
+  readonly leader?: string | null;
 }
 
 export interface Appended {
@@ -53,6 +55,8 @@ export interface FollowOptions<M extends Identified> {
   readonly streamId?: string;
   /** Gets batches of 1 to `maxBatch` in ascending order, each sequence once; the next only after its promise. Messages that cannot be decoded are logged and left out. */
   readonly onMessages?: (messages: readonly Recorded<M>[]) => void | Promise<void>;
+  /** A sequence that the log is known to have reached, e.g. in an earlier life: see `identity`. */
+  readonly atLeast?: number;
   /** The same without decoding; give one of the two. */
   readonly onEntries?: (entries: readonly LogEntry[]) => void | Promise<void>;
   /** Everything that the log held has been handled; again after each interruption. */
@@ -90,8 +94,11 @@ export interface EventLog<M extends Identified> {
   onStateChange(listener: (available: boolean) => void): () => void;
   /** Resolves when the log is connected and set up. Rejects with LogUnavailable after `timeoutMs`, with LogSetupError where it can never be. */
   ready(timeoutMs: number): Promise<LogIdentity>;
-  /** Rejects with LogUnavailable, LogSetupError. */
-  identity(): Promise<LogIdentity>;
+  /**
+   * Rejects with LogUnavailable, LogSetupError. `atLeast`: a sequence that the log is known to have reached. In a cluster a server that is behind may answer for a while,
+   * so an end before that is LogUnavailable first, and believed only when it stays so.
+   */
+  identity(atLeast?: number): Promise<LogIdentity>;
   /**
    * Appends if the last sequence on `subject` is `expectedSeq` (0: none). Idempotent by `message.id`. Answers or rejects within the log's append timeout:
    * ConflictError, LogUnavailable (`outcome` says whether it may be in the log all the same), MessageTooLargeError, LogSetupError.

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, type Clock, type Logger } from '@pouch/process';
 import { BatchDelivery } from './batch-delivery.ts';
 import type { NatsLink } from './connection.ts';
-import { LogChangedError, LogSetupError } from './errors.ts';
+import { LogChangedError, LogSetupError, LogUnavailable } from './errors.ts';
 import type { From, LogEntry, LogIdentity, Subscription } from './event-log.ts';
 import { PullConsumer, type ConsumerOptions } from './pull-consumer.ts';
 
@@ -106,11 +106,18 @@ export class Follower implements Subscription {
           if (link.closed) return;
           continue;
         }
-        await this.#recognise();
+        const leader = await this.#recognise();
         if (signal.aborted) return;
-        const consumer = await this.#open();
+        const consumer = await this.#create();
+        // One that became the leader meanwhile may be behind, and what it says is waiting then is less than there is.
+        const now = leader === undefined ? undefined : (await this.#options.identity().catch((error: unknown) => { consumer.close(); throw error; })).leader;
         // Stopped meanwhile: then nobody else closes it.
         if (signal.aborted) return consumer.close();
+        if (now !== leader) {
+          consumer.close();
+          throw new LogUnavailable('the log has got another leader');
+        }
+        this.#begin(consumer);
         reason = await Promise.race([consumer.broken, stopped]);
         consumer.close();
       } catch (error) {
@@ -127,10 +134,10 @@ export class Follower implements Subscription {
     }
   }
 
-  /** Makes sure that the stream is the one followed so far, and that it has not lost what was taken from it. */
-  async #recognise(): Promise<void> {
+  /** Makes sure that the stream is the one followed so far, and that it has not lost what was taken from it. Answers who leads it, in a cluster. */
+  async #recognise(): Promise<string | null | undefined> {
     const { identity, messageIdAt, idOf, stream } = this.#options;
-    const { streamId, lastSeq } = await identity();
+    const { streamId, lastSeq, leader } = await identity();
     if (this.#streamId !== undefined && this.#streamId !== streamId) throw new LogChangedError('recreated', `the stream ${stream} was made anew: ${streamId} instead of ${this.#streamId}`);
     this.#streamId = streamId;
     if (this.#from === 'new') {
@@ -139,25 +146,28 @@ export class Follower implements Subscription {
       this.#taken = this.#handled = lastSeq;
     }
     if (lastSeq < this.#taken) throw new LogChangedError('rewound', `the stream ${stream} ends at ${lastSeq}, but ${this.#taken} was there before`);
-    if (this.#lastEntry === null) return;
+    if (this.#lastEntry === null) return leader;
     const known = idOf(this.#lastEntry);
     const there = known === null ? null : await messageIdAt(this.#lastEntry.seq, this.#lastEntry.subject);
     if (there !== null && there !== known) throw new LogChangedError('rewound', `message ${this.#lastEntry.seq} of the stream ${stream} is ${there}, it was ${known} before`);
+    return leader;
   }
 
-  async #open(): Promise<PullConsumer> {
+  async #create(): Promise<PullConsumer> {
     const { link, clock, stream, filter, replicas, requestTimeoutMs } = this.#options;
     const start: ConsumerOptions['start'] = this.#from === 'last-per-subject' && this.#lastEntry === null ? { deliver: 'last_per_subject' } : { deliver: 'by_start_sequence', seq: this.#taken + 1 };
-    const consumer = await PullConsumer.create({
+    return await PullConsumer.create({
       link, clock, stream, filter, start, replicas, requestTimeoutMs,
       onEntry: (entry, waiting) => this.#take(entry, waiting),
       onPullEnd: () => this.#pull(),
     });
+  }
+
+  #begin(consumer: PullConsumer): void {
     this.#consumer = consumer;
     this.#waiting = consumer.waitingAtStart;
     this.#pull();
     this.#lookIfCaughtUp();
-    return consumer;
   }
 
   #take(entry: LogEntry, waiting: number): void {

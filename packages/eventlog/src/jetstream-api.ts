@@ -63,6 +63,8 @@ export interface StreamInfo {
   /** RFC 3339. */
   readonly created: string;
   readonly state: { readonly messages: number; readonly first_seq: number; readonly last_seq: number };
+  /** Where several servers keep it. */
+  readonly cluster?: { readonly leader?: string };
 }
 
 export interface StoredMessage {

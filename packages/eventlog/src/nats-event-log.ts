@@ -10,6 +10,7 @@ import { Follower } from './follower.ts';
 import { headerOf, JetStreamError, milliseconds, newestMessage, payloadOf, purgeSubject, storedMessage, type StoredMessage } from './jetstream-api.ts';
 import { backOffMs, patiently } from './patience.ts';
 import { checkSize, publishOnce } from './publish.ts';
+import { Reached } from './reached.ts';
 import { readByFollowing } from './read.ts';
 import { ensureStream, identityOf, type StreamSettings } from './stream-setup.ts';
 
@@ -36,6 +37,8 @@ export interface EventLogOptions<M extends Identified> extends Partial<NatsAddre
   readonly patienceMs?: number;
   /** For every single request. Default 2,000. */
   readonly requestTimeoutMs?: number;
+  /** How long the end of a log that several servers keep must be seen before one that was known, until that is believed. Default 30,000. */
+  readonly rewindProofMs?: number;
   /** Checks the form of a decoded value, e.g. `toMessage` of the contracts; throws where it is none. Default: it must have an id. */
   readonly check?: (value: unknown) => M;
 }
@@ -54,11 +57,13 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   /** Of the connection in which the stream was last made sure of. */
   #setUpEpoch = 0;
   #settingUp: Promise<LogIdentity> | null = null;
+  readonly #reached: Reached;
 
   constructor(options: EventLogOptions<M>) {
     const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, caFile, name = 'log', logger, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
+    this.#reached = new Reached(clock, options.rewindProofMs);
     this.#patienceMs = options.patienceMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
     this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(caFile === undefined ? {} : { caFile }) });
@@ -95,7 +100,8 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     }
   }
 
-  async identity(): Promise<LogIdentity> {
+  async identity(atLeast = 0): Promise<LogIdentity> {
+    this.#reached.note(atLeast);
     return await this.#patiently(async () => {
       if (!(await this.link.whenConnected(this.#requestTimeoutMs))) throw new LogUnavailable('NATS cannot be reached');
       return await this.#setUp();
@@ -161,8 +167,9 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   }
 
   follow(options: FollowOptions<M>): Subscription {
-    const { filter, from, streamId, onMessages, onEntries, maxBatch = 1_000 } = options;
+    const { filter, from, streamId, onMessages, onEntries, maxBatch = 1_000, atLeast = 0 } = options;
     const { logger, check } = this.#options;
+    this.#reached.note(atLeast);
     const follower: Subscription = new Follower({
       link: this.link,
       clock: this.#clock,
@@ -178,6 +185,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
       messageIdAt: (seq, subject) => this.#idAt(seq, subject),
       idOf: (entry) => idInPayload(entry.payload),
       handle: (entries) => {
+        this.#reached.note(entries.at(-1)?.seq ?? 0);
         if (onEntries !== undefined) return onEntries(entries);
         const messages = decodeKnown(entries, check, logger);
         return messages.length === 0 ? undefined : onMessages?.(messages);
@@ -227,7 +235,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     this.#settingUp ??= (async () => {
       if (!this.link.connected) throw new LogUnavailable('NATS cannot be reached');
       const epoch = this.link.epoch;
-      const identity = identityOf(await ensureStream(this.link, this.#settings, this.#requestTimeoutMs));
+      const identity = this.#reached.checked(identityOf(await ensureStream(this.link, this.#settings, this.#requestTimeoutMs)));
       this.#setUpEpoch = epoch;
       return identity;
     })().finally(() => {
@@ -252,7 +260,8 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   async #idAt(seq: number, subject: string): Promise<string | null> {
     if (this.#settings.replicas !== 'keep') return await this.messageIdAt(seq);
     const head = await this.#stored({ last_by_subj: subject }, this.#requestTimeoutMs);
-    return head === null || head.seq > seq ? null : idOfStored(head);
+    // Any replica answers, also one that is behind: of several an older one says nothing either.
+    return head === null || head.seq > seq || (head.seq < seq && this.#reached.several) ? null : idOfStored(head);
   }
 
   /** Sequence of the subject's head if that is the message with `id`. */

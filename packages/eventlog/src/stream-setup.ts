@@ -104,8 +104,8 @@ function explain(error: JetStreamError, { name, subjects, replicas }: StreamSett
   return `the stream ${name} with ${replicas} replica(s) cannot be set up: ${error.message}`;
 }
 
-export function identityOf({ config, created, state }: StreamInfo): LogIdentity {
+export function identityOf({ config, created, state, cluster }: StreamInfo): LogIdentity {
   const streamId = config.metadata?.[identityKey];
   if (streamId === undefined) throw new LogSetupError(`the stream ${config.name} has lost its identity from its metadata`);
-  return { streamId, createdAtMs: milliseconds(created), firstSeq: state.first_seq, lastSeq: state.last_seq, messages: state.messages };
+  return { streamId, createdAtMs: milliseconds(created), firstSeq: state.first_seq, lastSeq: state.last_seq, messages: state.messages, ...(config.num_replicas > 1 ? { leader: cluster?.leader ?? null } : {}) };
 }

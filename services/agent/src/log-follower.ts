@@ -41,8 +41,10 @@ export class LogFollower {
     const { rooms, log, reconciler, logger } = this.#deps;
     this.#seen = new Set();
     let caughtUp = false;
+    const { reached: atLeast } = rooms.book;
     rooms.book.distrust();
     this.#subscription = log.follow({
+      atLeast,
       filter: containersOfHost(rooms.config.hostId),
       from: 'last-per-subject',
       onMessages: (messages) => {

@@ -33,6 +33,11 @@ export class Book {
     }
   }
 
+  /** The last sequence of the log that is known. */
+  get reached(): number {
+    return [...this.#heads.values()].reduce((newest, { seq }) => Math.max(newest, seq), 0);
+  }
+
   /** The log is about to be read from its beginning, and may be another one: whatever it says then is news. */
   distrust(): void {
     for (const [id, { snapshot }] of this.#heads) this.#heads.set(id, { seq: 0, snapshot });

@@ -129,7 +129,7 @@ class Follower {
     const { log } = this.#options;
     const { checkpoint } = this.#projector;
     const recent = this.#projector.recent(maxCompared);
-    const { streamId, lastSeq } = await log.identity();
+    const { streamId, lastSeq } = await log.identity(checkpoint?.seq ?? 0);
     this.#logSeq = lastSeq;
     if (checkpoint === null) {
       this.#projector.begin(streamId);
