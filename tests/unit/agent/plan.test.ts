@@ -47,6 +47,12 @@ test('a task of a start that was not reported is adopted, not started again', ()
   assert.deepEqual(step(given(created, asked('s1', { kind: 'start' })), { observed: running }), { type: 'adopt', startId: 's1', byPolicy: false });
 });
 
+test('a request whose start has been told of already, with its end, is answered as that and never done again', () => {
+  const again = given(created, asked('s1', { kind: 'start' }), started('s1'), exited('s1'), asked('s1', { kind: 'start' }));
+  assert.deepEqual(step(again, { observed: stopped }), { type: 'discard' });
+  assert.deepEqual(step(again), { type: 'refuse', commandId: 's1', code: 'already-running', message: 'this start of container one has been carried out already' });
+});
+
 test('a task that no request stands for is discarded', () => {
   assert.deepEqual(step(given(created), { observed: running }), { type: 'discard' });
   assert.deepEqual(step(given(created, started(), exited()), { observed: stopped }), { type: 'discard' });

@@ -70,6 +70,8 @@ test('a start may wait for an end that is sure to come, and for no other', () =>
 
 test('the same command twice changes nothing', () => {
   given([assigned(), created, requested('s1', { kind: 'start' })]).when(request('s1', { kind: 'start' })).then([]);
+  // An api that was not answered asks again when the run is over.
+  given([...running, exited('s1')]).when(request('s1', { kind: 'start' })).then([]);
   given(running).when({ type: 'ReportStarted', run: aRun('s1'), byPolicy: false }).then([]);
 });
 

@@ -97,7 +97,8 @@ export function decideContainer(state: Container | null, command: ContainerComma
 }
 
 function decideRequest(state: Container, commandId: string, action: Action, nowMs: number): ContainerDecision {
-  if (state.requests.some((request) => request.commandId === commandId)) return accept();
+  // Asked for already, or even done: a start is known by its command as long as nothing else was started.
+  if (state.requests.some((request) => request.commandId === commandId) || startIdOf(state) === commandId) return accept();
   const removal = state.requests.find((request) => request.action.kind === 'remove');
   if (removal !== undefined) {
     if (action.kind === 'remove') return refuse('in-progress', `removal of container ${state.name} is already in progress`, removal.commandId);

@@ -143,6 +143,7 @@ function planStop(commandId: string, { signal, timeoutSeconds }: { signal: strin
 
 /** A task beside a container that the log says is not running: a start that nobody told of yet, or what is left of one that was told. */
 function planLeftover(container: Idle, { startId }: Observed, around: Circumstances): Plan {
+  if (container.lastExit?.startId === startId) return act({ type: 'discard' }); // its end has been told
   if (container.requests.some((request) => request.commandId === startId)) return act({ type: 'adopt', startId, byPolicy: false });
   if ((container.status === 'restarting' || comesBackWithHost(container, around)) && startId === policyStartId(container.id, container.lastExit.startId)) return act({ type: 'adopt', startId, byPolicy: true });
   return act({ type: 'discard' });
@@ -173,6 +174,8 @@ function planIdleRequest(container: Idle, { commandId, action }: Request, { shut
   switch (action.kind) {
     case 'start':
     case 'restart':
+      // It stands there a second time: whoever asked did not know that it was in the log already.
+      if (container.lastExit?.startId === commandId) return act({ type: 'refuse', commandId, code: 'already-running', message: `this ${action.kind} of container ${container.name} has been carried out already` });
       if (shuttingDown) return act({ type: 'refuse', commandId, code: 'unavailable', message: 'the host is being shut down' });
       return clearing ? nothing : act({ type: 'start', startId: commandId, byPolicy: false });
     case 'stop':

@@ -57,22 +57,32 @@ export class Reconciler {
   async #work(id: string): Promise<void> {
     const { book, tasks, attempts, layout, now, shutdown } = this.#rooms;
     this.#clearTimer(id);
+    let before: string | null = null;
     for (let steps = 0; steps < stepsPerTurn && !this.#stopped; steps++) {
       const container = book.local(id);
       if (container === null) return;
+      const observed = tasks.get(id);
       const { step, wakeAtMs } = plan(container, {
-        observed: tasks.get(id), attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.knows(id),
+        observed, attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.knows(id),
         clearing: book.clearing, logRead: this.#logRead, hasFiles: container.status === 'removed' && existsSync(layout.container(id)),
       });
       if (step === null) {
         if (container.requests.length === 0) attempts.drop(id);
         if (wakeAtMs !== null) this.#wakeIn(id, wakeAtMs - now());
+        this.#failures.delete(id);
         this.#forget(id);
         return;
       }
+      // Every step changes something, so that planning goes on. One that did not must not be done over and over as fast as may be: the host would do nothing else.
+      const seen = JSON.stringify([step, container, observed, [...attempts.get(id).keys()]]);
+      if (seen === before) {
+        this.#failed(id, step.type, new Error(`${step.type} was done and has changed nothing`));
+        return;
+      }
+      if (before !== null) this.#failures.delete(id);
+      before = seen;
       try {
         await execute(this.#rooms, container, step);
-        this.#failures.delete(id);
         // Others may have waited for it to be gone.
         if (container.replaced !== undefined && step.type === 'remove' && !book.clearing) this.wakeAll();
       } catch (error) {
