@@ -48,6 +48,12 @@ const schema = `
 /** So many ended execs are remembered: whoever asks for a start again may not have heard of the end. */
 const rememberedEnds = 1_024;
 
+/**
+ * Bytes that the file, and its WAL, keep for themselves on the disk: with them an agent notes what it does and what it saw also while others have
+ * filled the disk. A container takes a few kilobytes, at most two messages of the log.
+ */
+const roomBytes = 4 * 1024 * 1024;
+
 /** Version of `schema`, in the file's user_version. */
 const schemaVersion = 1;
 
@@ -65,7 +71,8 @@ export class Store {
     const version = db.pragma('user_version', { simple: true }) as number;
     if (version > schemaVersion) throw new Error(`${db.name} was written by a newer agent (schema ${version}, this one knows ${schemaVersion})`);
     db.exec(schema);
-    db.pragma(`user_version = ${schemaVersion}`);
+    if (version !== schemaVersion) db.pragma(`user_version = ${schemaVersion}`);
+    if (typeof file === 'string') makeRoom(db);
     this.#db = db;
     this.#statements = {
       enqueue: db.prepare('INSERT OR IGNORE INTO outbox (id, kind, subject, command, at_ms) VALUES (?, ?, ?, ?, ?)'),
@@ -164,5 +171,15 @@ export class Store {
 
   close(): void {
     this.#db.close();
+  }
+}
+
+/** What was written and deleted stays the file's: SQLite fills freed pages first, and writes a WAL from its beginning again. Where the disk is full already, there is what there is. */
+function makeRoom(db: Database.Database): void {
+  try {
+    db.exec(`DROP TABLE IF EXISTS room; BEGIN IMMEDIATE; CREATE TABLE room (bytes BLOB); INSERT INTO room VALUES (zeroblob(${roomBytes})); COMMIT; DROP TABLE room`);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'SQLITE_FULL') throw error;
+    if (db.inTransaction) db.exec('ROLLBACK');
   }
 }
