@@ -17,7 +17,7 @@ import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
 import { storeConflict } from './nats-store.ts';
 import { addressesHere, networkConflict } from './network-conflict.ts';
-import { authorityFile, hostOrder, memberDirectory, OptionError, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
+import { authorityFile, hostOrder, memberDirectory, natsStore, OptionError, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
 import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
@@ -85,7 +85,7 @@ export async function settle(config: ClusterConfig): Promise<ClusterConfig> {
   const clusterFile = join(config.data, 'nats-cluster.json');
   const known = await readText(clusterFile);
   const natsCluster = config.natsCluster ?? (known === undefined ? null : JSON.parse(known) as NatsCluster);
-  const conflict = config.processes.includes('nats') ? await storeConflict(join(config.data, 'nats'), natsCluster?.servers.length ?? 1) : null;
+  const conflict = config.processes.includes('nats') ? await storeConflict(natsStore(config), natsCluster?.servers.length ?? 1) : null;
   if (conflict !== null) throw new OptionError(conflict);
   if (natsCluster !== null) await writeFile(clusterFile, `${JSON.stringify(natsCluster)}\n`);
   const joinedFile = join(config.data, 'joined.json');

@@ -120,6 +120,9 @@ export const authorityFile = (config: Pick<ClusterConfig, 'data'>): string => jo
 /** nats-server's configuration, written at each start. */
 export const natsConfigFile = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'nats.conf');
 
+/** Where nats-server keeps the log. */
+export const natsStore = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'nats');
+
 /** Directory of what this machine shows to NATS, and trusts. */
 export const memberDirectory = (config: Pick<ClusterConfig, 'data'>): string => join(config.data, 'member');
 

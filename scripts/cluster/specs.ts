@@ -4,8 +4,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { memberFiles, readAuthority, trustLines } from '@pouch/membership';
 import { environment, projectDir, repositoryDir } from '../config.ts';
+import { lacksJetStream, natsInfo } from './nats-info.ts';
 import { adoptStore } from './nats-store.ts';
-import { authorityFile, containerdPaths, memberDirectory, natsConfigFile, natsUrl, secretsKeyFile, startOrder, type ClusterConfig, type ProcessName } from './options.ts';
+import { authorityFile, containerdPaths, memberDirectory, natsConfigFile, natsStore, natsUrl, secretsKeyFile, startOrder, type ClusterConfig, type ProcessName } from './options.ts';
 
 export type ProcessSpec = {
   readonly name: ProcessName;
@@ -16,23 +17,24 @@ export type ProcessSpec = {
   readonly graceMs: number;
   /** Whether it takes connections; the next process waits for it, a bounded time. Undefined: nothing waits. */
   readonly accepts?: () => Promise<boolean>;
+  /** Whether it runs and yet does not do its work, nor ever will, and could if it was started again. Asked every few seconds. Undefined: it is never so. */
+  readonly useless?: () => Promise<boolean>;
 };
 
 /** Where the programs are that are not ours; `nats` null: this machine runs none. */
 export type Programs = { readonly nats: string | null; readonly containerd: string };
 
-/** Whether somebody listens there; `greeting` is what it must send first. */
-async function accepts(address: { path: string } | { host: string; port: number }, greeting?: string): Promise<boolean> {
+/** Whether somebody listens there. */
+async function accepts(path: string): Promise<boolean> {
   return await new Promise<boolean>((resolve) => {
-    const socket = connect(address);
+    const socket = connect({ path });
     const answer = (yes: boolean): void => {
       socket.destroy();
       resolve(yes);
     };
     socket.setTimeout(1_000, () => answer(false));
     socket.once('error', () => answer(false));
-    if (greeting === undefined) socket.once('connect', () => answer(true));
-    else socket.once('data', (data) => answer(data.toString('latin1').startsWith(greeting)));
+    socket.once('connect', () => answer(true));
   });
 }
 
@@ -49,7 +51,7 @@ function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): stri
 /** Writes nats-server's configuration, and makes its store, for a machine that has been settled. Answers the file. */
 export async function writeNatsConfig(config: ClusterConfig): Promise<string> {
   const file = natsConfigFile(config);
-  const storeDir = join(config.data, 'nats');
+  const storeDir = natsStore(config);
   await mkdir(storeDir, { recursive: true, mode: 0o700 });
   const authority = await readAuthority(authorityFile(config));
   if (authority === null) throw new Error(`${authorityFile(config)} is gone: without it nats-server does not know whom to trust`);
@@ -75,7 +77,10 @@ export async function writeNatsConfig(config: ClusterConfig): Promise<string> {
 
 async function nats(config: ClusterConfig, program: string | null): Promise<ProcessSpec> {
   if (program === null) throw new Error('no nats-server was looked for on this machine');
-  return { name: 'nats', command: program, args: ['-c', await writeNatsConfig(config)], env: {}, graceMs: 15_000, accepts: () => accepts({ host: '127.0.0.1', port: config.natsPort }, 'INFO ') };
+  return {
+    name: 'nats', command: program, args: ['-c', await writeNatsConfig(config)], env: {}, graceMs: 15_000,
+    accepts: async () => await natsInfo(config.natsPort) !== null, useless: () => lacksJetStream(config.natsPort, natsStore(config)),
+  };
 }
 
 /** Plugins that Pouch does not use, by the names of containerd 1.6 to 2.x; a name that a version does not know is passed over. */
@@ -109,7 +114,7 @@ async function containerd(config: ClusterConfig, program: string): Promise<Proce
   ].join('\n'));
   return {
     name: 'containerd', command: program, args: ['--config', paths.config, '--log-level', 'warn'],
-    env: {}, graceMs: 15_000, accepts: () => accepts({ path: paths.socket }),
+    env: {}, graceMs: 15_000, accepts: () => accepts(paths.socket),
   };
 }
 

@@ -10,6 +10,9 @@ const firstBackoffMs = 100;
 const longestBackoffMs = 5_000;
 /** One that ran this long starts again at once, and at the shortest interval after that. */
 const steadyMs = 10_000;
+/** How often one is asked whether it is of use, and how often in a row it says no before it is started again: at its start it is not of use yet. */
+const lookMs = 5_000;
+const uselessTimes = 2;
 const logMaxBytes = 64 * 1024 * 1024;
 
 export type ProcessState = {
@@ -29,6 +32,10 @@ export class SupervisedProcess {
   #child: ChildProcess | undefined;
   #identity: ProcessIdentity | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Timeout | undefined;
+  /** How often in a row it was found to be of no use. */
+  #useless = 0;
+  #ending = false;
   #backoffMs = firstBackoffMs;
   #state: ProcessState = { state: 'stopped', pid: null, restarts: 0, lastEnd: null };
   #stopping = false;
@@ -55,6 +62,7 @@ export class SupervisedProcess {
     await mkdir(dirname(this.#logFile), { recursive: true });
     this.#stopping = false;
     this.#launch();
+    if (this.spec.useless !== undefined) this.#looking = setInterval(() => void this.#look(), lookMs);
     if (this.spec.accepts === undefined) return true;
     const deadline = Date.now() + withinMs;
     while (Date.now() < deadline && !this.#stopping) {
@@ -68,6 +76,7 @@ export class SupervisedProcess {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     if (this.#identity !== undefined) await endProcess(this.#identity, this.spec.graceMs);
     await rm(this.#pidFile, { force: true });
     this.#set({ state: 'stopped', pid: null });
@@ -106,6 +115,20 @@ export class SupervisedProcess {
       () => { if (this.#child === child) this.#set({ state: 'running' }); },
       (error: unknown) => this.#set({ lastEnd: `pid file: ${String(error)}` }),
     );
+  }
+
+  /** Ends it where it is of no use any more; it is started again as after any other end. */
+  async #look(): Promise<void> {
+    const [identity, asked] = [this.#identity, this.#useless];
+    if (identity === undefined || this.#ending) return;
+    // What cannot be asked is not of no use.
+    const useless = await (this.spec.useless?.() ?? Promise.resolve(false)).catch(() => false);
+    this.#useless = useless && this.#identity === identity ? asked + 1 : 0;
+    if (this.#useless < uselessTimes || this.#stopping) return;
+    this.#ending = true;
+    await endProcess(identity, this.spec.graceMs).catch((error: unknown) => this.#set({ lastEnd: `it is of no use and could not be ended: ${String(error)}` }));
+    this.#ending = false;
+    this.#useless = 0;
   }
 
   #openLog(): number | undefined {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { identify, isRunning, readPidFile } from '../../../scripts/cluster/process-identity.ts';
 import { SupervisedProcess } from '../../../scripts/cluster/supervised-process.ts';
+import type { ProcessSpec } from '../../../scripts/cluster/specs.ts';
 import { until } from '../../fixtures/native.ts';
 
 let directory: string;
@@ -17,9 +18,9 @@ after(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-function supervise(name: string, script: string, accepts?: () => Promise<boolean>): SupervisedProcess {
+function supervise(name: string, script: string, asked: Pick<ProcessSpec, 'accepts' | 'useless'> = {}): SupervisedProcess {
   const each = new SupervisedProcess(
-    { name: 'api', command: '/bin/sh', args: ['-c', script], env: { PATH: '/usr/bin:/bin' }, graceMs: 5_000, ...(accepts === undefined ? {} : { accepts }) },
+    { name: 'api', command: '/bin/sh', args: ['-c', script], env: { PATH: '/usr/bin:/bin' }, graceMs: 5_000, ...asked },
     { pid: join(directory, `${name}.pid`), log: join(directory, `${name}.log`) }, () => undefined);
   all.push(each);
   return each;
@@ -72,9 +73,22 @@ test('a successor ends what a dead supervisor left', async () => {
 
 test('the next process waits until this one takes connections, a bounded time', async () => {
   let accepting = false;
-  const each = supervise('slow', 'exec sleep 600', () => Promise.resolve(accepting));
+  const each = supervise('slow', 'exec sleep 600', { accepts: () => Promise.resolve(accepting) });
   assert.equal(await each.start(200), false);
   await each.stop();
   accepting = true;
   assert.equal(await each.start(60_000), true);
+});
+
+test('one that runs and is of no use any more is started again', async () => {
+  let useless = true;
+  const each = supervise('useless', 'exec sleep 600', { useless: () => Promise.resolve(useless) });
+  await each.start(1_000);
+  const first = each.state.pid;
+  await until('it is started again', () => each.state.restarts > 0 || undefined);
+  useless = false;
+  const second = await until('it runs', () => each.state.state === 'running' && each.state.pid !== first ? each.state.pid ?? undefined : undefined);
+  assert.equal(each.state.lastEnd, 'SIGTERM');
+  await each.stop();
+  assert.notEqual(second, first);
 });

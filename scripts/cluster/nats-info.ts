@@ -1,0 +1,36 @@
+// What a nats-server says of itself to whoever connects, before anything is encrypted or asked for: its INFO. Needs no credentials.
+import { connect } from 'node:net';
+import { statfs } from 'node:fs/promises';
+
+const answerMs = 1_000;
+/** Room on its disk that makes it worth a try. */
+const roomBytes = 32 * 1024 * 1024;
+
+/** Null: nobody greets there as nats-server does. `jetstream` false: it stores nothing, because it is not to, or because it has given that up. */
+export async function natsInfo(port: number): Promise<{ readonly jetstream: boolean } | null> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    let text = '';
+    const answer = (info: { readonly jetstream: boolean } | null): void => {
+      socket.destroy();
+      resolve(info);
+    };
+    socket.setTimeout(answerMs, () => answer(null));
+    socket.once('error', () => answer(null));
+    socket.once('end', () => answer(null));
+    socket.on('data', (data) => {
+      text += data.toString('latin1');
+      const line = /^INFO (\{.*\})\s*\r\n/.exec(text)?.[1];
+      if (line !== undefined) answer({ jetstream: (JSON.parse(line) as { jetstream?: boolean }).jetstream === true });
+      else if (!'INFO '.startsWith(text.slice(0, 5)) || text.length > 65_536) answer(null);
+    });
+  });
+}
+
+/** nats-server ends JetStream for good at the first write for which there was no room, and is only of use again when it is started anew: once there is room. */
+export async function lacksJetStream(port: number, storeDir: string): Promise<boolean> {
+  const info = await natsInfo(port);
+  if (info === null || info.jetstream) return false;
+  const { bavail, bsize } = await statfs(storeDir);
+  return bavail * bsize >= roomBytes;
+}
