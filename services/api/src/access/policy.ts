@@ -38,7 +38,7 @@ export async function policyRoutes(app: FastifyInstance, { log, projection, cloc
 }
 
 function rulesOf(projection: Projection): PolicyRules {
-  return projection.present.record('policy', policyId)?.state.rules ?? openRules;
+  return projection.remembered('policy', policyId, (present) => present.record('policy', policyId)?.state.rules ?? openRules);
 }
 
 function cleanPrefix(prefix: string, field: string): string {

@@ -1,6 +1,7 @@
 // The image that a container is to be made from, as the projection knows the hosts' images.
 import { canonicalReference, familiarReference, parseReference } from '@pouch/contracts';
 import type { Image, ImageDefaults, ImagePin } from '@pouch/domain';
+import type { PresentReader } from '@pouch/projections';
 import { badField, HttpError } from '../errors.ts';
 import type { Projection } from '../projection/projection.ts';
 
@@ -12,7 +13,7 @@ export interface FoundImage {
 
 /** By name, `name@digest`, id, or beginning of an id. 404 in Docker's words where no host has it. */
 export function findImage(projection: Projection, reference: string): FoundImage {
-  const found = newest(projection, reference);
+  const found = projection.remembered('image', reference, (present) => newest(present, reference));
   if (found === null) throw new HttpError(404, `No such image: ${shown(reference)}`);
   const { name, image } = found;
   const { record } = image;
@@ -24,7 +25,7 @@ export function findImage(projection: Projection, reference: string): FoundImage
 }
 
 /** Hosts may have different ones under a name: the newest arrival is what the name means. `name` is null where it was not asked for by name. */
-function newest({ present }: Projection, text: string): { name: string | null; image: Image } | null {
+function newest(present: PresentReader, text: string): { name: string | null; image: Image } | null {
   const byId = /^(?:sha256:)?([0-9a-f]{6,64})$/.exec(text);
   const parsed = parseReference(text);
   if (parsed !== null) {

@@ -1,12 +1,13 @@
 // The projection as the rest of the api sees it: questions to it, its sequence, and waiting for it to show something. The writing is done by
 // a thread of its own, which is started again when it dies; here nothing is ever written. See ARCHITECTURE.md, "Projections".
 import type { ProjectionHealth, RebuildProgress } from '@pouch/contracts';
-import type { Container, Placement } from '@pouch/domain';
+import type { AggregateKind, Container, Placement } from '@pouch/domain';
 import { messageOf, type LogLevel, type Logger } from '@pouch/process';
 import { ProjectionReader, type HistoryReader, type PresentReader, type Retention } from '@pouch/projections';
 import { ProjectionFiles } from './files.ts';
 import type { FromProjector, LogAddress } from './protocol.ts';
 import { Rebuild, RebuildRunningError, type Build } from './rebuild.ts';
+import { Remembered } from './remembered.ts';
 import { ProjectorThread } from './thread.ts';
 import { HistoryTail } from './tail.ts';
 import { ProjectionBehindError, Waiters, WaitTimeoutError, type ContainerWaitOptions, type WaitOptions } from './waiters.ts';
@@ -49,6 +50,7 @@ export class Projection {
   readonly #options: ProjectionOptions;
   readonly #files: ProjectionFiles;
   readonly #waiters = new Waiters();
+  readonly #remembered = new Remembered();
   readonly #listeners = new Set<(committed: Committed) => void>();
   #reader: ProjectionReader;
   #build: Build;
@@ -93,6 +95,11 @@ export class Projection {
     return this.#reader.history;
   }
 
+  /** For what nearly every request asks: `read` is called once until a message of `kind` became visible. Its answer must follow from that kind only, and is not to be changed. */
+  remembered<T>(kind: AggregateKind, question: string, read: (present: PresentReader) => T): T {
+    return this.#remembered.answer(kind, question, () => read(this.present));
+  }
+
   /** The log's sequence that the answers are of. */
   get seq(): number {
     return this.#build.seq;
@@ -119,7 +126,8 @@ export class Projection {
 
   /**
    * Until `look` answers other than undefined; it is asked now and whenever a message of the container or its placement became visible, but for what the options leave out.
-   * It sees the last state, `removed` included; null when the history knows no such container (any more). What it throws rejects the wait.
+   * It sees the last state, `removed` included; null when the history knows no such container (any more). The placement is read only where no
+   * container lives, else it is null. What `look` throws rejects the wait.
    * Rejects with WaitTimeoutError after the time.
    */
   async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: ContainerWaitOptions): Promise<T> {
@@ -187,7 +195,8 @@ export class Projection {
     const reader = this.#reader;
     if (this.#waitedFor?.id !== id || this.#waitedFor.seq !== seq || this.#waitedFor.reader !== reader) {
       const container = (this.present.container(id) ?? this.history.lastContainer(id))?.state ?? null;
-      this.#waitedFor = { id, seq, reader, container, placement: this.present.placement(id)?.state ?? null };
+      const lives = container !== null && container.status !== 'removed';
+      this.#waitedFor = { id, seq, reader, container, placement: lives ? null : (this.present.placement(id)?.state ?? null) };
     }
     return this.#waitedFor;
   }
@@ -256,6 +265,7 @@ export class Projection {
   }
 
   #tell(committed: Committed): void {
+    this.#remembered.changed(committed.subjects);
     this.#waiters.wake(seqKey);
     // What all who wait read of a batch is one reading: SQLite forgets its pages at each commit of the projector between two of them.
     if (this.#waiters.count > 0) this.#reader.atOneInstant(() => this.#wakeConcerned(committed));
@@ -303,6 +313,7 @@ export class Projection {
     const { file, reader } = made;
     this.#reader.close();
     this.#reader = reader;
+    this.#remembered.changed(null);
     this.#build = this.#startBuild(file, 0);
     this.#anew = true;
     this.#setState('catching-up');
