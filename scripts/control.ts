@@ -1,12 +1,15 @@
 // `npm run down`, `restart` and `status`: the other verbs of a one-machine cluster. Installs and builds nothing.
+import { join } from 'node:path';
 import { currentConfig, startCluster, stopCluster } from './cluster/cluster.ts';
 import { clusterProblems, supervisorStatus } from './cluster/health.ts';
-import { OptionError, optionsHelp, parseClusterArguments } from './cluster/options.ts';
+import { setStoreAside } from './cluster/nats-store.ts';
+import { OptionError, optionsHelp, orderForRestore, parseClusterArguments } from './cluster/options.ts';
 
 const say = (line: string): void => console.log(`  ${line}`);
 
 const help = `npm run down -- [--purge] [OPTIONS]     stops everything, containers too; keeps the data unless --purge
-npm run restart -- [OPTIONS]            starts the processes anew; containers go on
+npm run restart -- [--for-restore] [OPTIONS]   starts the processes anew; containers go on. --for-restore: sets the log aside, and starts all but
+                                        api and scheduler, until \`pouch cluster restore\` is done and \`npm run restart\` starts them
 npm run status -- [OPTIONS]             shows the processes and what is missing
 ${optionsHelp}`;
 
@@ -35,8 +38,13 @@ async function main(args: readonly string[]): Promise<void> {
   if (process.getuid?.() !== 0) throw new OptionError(`\`npm run ${verb ?? 'down'}\` ends root's processes: run it as root`);
   if (verb === 'restart') {
     await stopCluster(options, { keepContainers: true }, say);
-    await startCluster(options, say);
-    say('up again');
+    const forRestore = flags.has('for-restore');
+    if (forRestore) {
+      const aside = await setStoreAside(join((await currentConfig(options)).data, 'nats'), `before-restore-${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`);
+      if (aside !== null) say(`the log that was here is kept in ${aside}`);
+    }
+    const { processes } = await startCluster(forRestore ? { ...options, processes: orderForRestore } : options, say);
+    say(forRestore ? `${processes.join(', ')} run; \`pouch cluster restore FILE\` is next, \`npm run restart\` after it` : 'up again');
   } else if (verb === 'down') {
     await stopCluster(options, { purge: flags.has('purge') }, say);
     say('stopped');

@@ -14,6 +14,18 @@ export async function adoptStore(storeDir: string, account: string): Promise<voi
 }
 
 /**
+ * Puts a log aside, so that a backup can be restored in its place; whose keys are void stays as it is. Answers where it is kept from now on; null: there was none.
+ * `name`: of its new directory.
+ */
+export async function setStoreAside(storeDir: string, name: string): Promise<string | null> {
+  const root = join(storeDir, 'jetstream');
+  if (!(await there(root))) return null;
+  const aside = join(storeDir, name);
+  await rename(root, aside);
+  return aside;
+}
+
+/**
  * Why this many servers must not be started on what is kept there; null: they may. A lone nats-server keeps no books of a cluster: as one of several it takes its
  * own streams for leftovers and removes them (seen with 2.10.27), and the other way round they are no use without their peers.
  */

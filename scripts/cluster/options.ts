@@ -49,6 +49,9 @@ export type ProcessName = 'nats' | 'containerd' | 'agent' | 'scheduler' | 'api';
 /** In the order of starting; stopping goes the other way round. */
 export const startOrder: readonly ProcessName[] = ['nats', 'containerd', 'agent', 'scheduler', 'api'];
 
+/** What runs while a backup is restored: nobody who would begin a log of its own. */
+export const orderForRestore: readonly ProcessName[] = ['nats', 'containerd', 'agent'];
+
 /** What a host that has joined runs. */
 export const hostOrder: readonly ProcessName[] = ['containerd', 'agent'];
 
@@ -176,7 +179,7 @@ export function parseClusterArguments(args: readonly string[]): { options: Clust
       sync: value('sync'), bridge: value('bridge'), subnet: value('subnet'), hostId: value('host-id'), logLevel: value('log-level'),
     },
     token: typeof parsed.values['token'] === 'string' ? parsed.values['token'] : undefined,
-    flags: new Set(['purge', 'help', 'no-image', 'no-install', 'no-machines'].filter((name) => parsed.values[name] === true)),
+    flags: new Set(['purge', 'help', 'no-image', 'no-install', 'no-machines', 'for-restore'].filter((name) => parsed.values[name] === true)),
     positionals: parsed.positionals,
   };
 }
@@ -196,7 +199,7 @@ function parse(args: readonly string[], strings: Record<string, { type: 'string'
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { ...strings, purge: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, 'no-image': { type: 'boolean' }, 'no-install': { type: 'boolean' }, 'no-machines': { type: 'boolean' }, token: { type: 'string' } },
+      options: { ...strings, purge: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, 'no-image': { type: 'boolean' }, 'no-install': { type: 'boolean' }, 'no-machines': { type: 'boolean' }, 'for-restore': { type: 'boolean' }, token: { type: 'string' } },
     });
   } catch (cause) {
     throw new OptionError(cause instanceof Error ? cause.message : String(cause), { cause });

@@ -132,6 +132,7 @@ export class ClientLog implements EventLog<Message> {
     let caughtUp = false;
     let stopped = false;
     let asking = false;
+    let log: LogIdentity | null = null;
     const take = (entries: readonly LogEntry[], untilSeq: number): void => {
       const news = entries.filter(({ seq }) => seq > lastSeq);
       lastSeq = Math.max(lastSeq, untilSeq);
@@ -147,10 +148,11 @@ export class ClientLog implements EventLog<Message> {
       if (stopped || asking) return;
       asking = true;
       try {
-        const { entries, untilSeq } = await this.#call(() => Promise.resolve({
-          entries: first ? this.#server.heads(filter) : this.#server.since(lastSeq, filter), untilSeq: this.#server.entries.length,
+        const { entries, untilSeq, identity } = await this.#call(async (server) => ({
+          identity: await server.identity(), entries: first ? this.#server.heads(filter) : this.#server.since(lastSeq, filter), untilSeq: this.#server.entries.length,
         }));
         first = false;
+        log = identity;
         take(entries, untilSeq);
         this.#heard(true);
         if (!caughtUp && !stopped) {
@@ -180,6 +182,7 @@ export class ClientLog implements EventLog<Message> {
     return {
       get lastSeq() { return lastSeq; },
       get caughtUp() { return caughtUp; },
+      get log() { return log; },
       stop: async () => {
         stopped = true;
         timer.cleared = true;

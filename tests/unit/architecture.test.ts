@@ -20,7 +20,7 @@ const mayImport: Record<string, readonly string[]> = {
   'packages/membership': ['domain', 'contracts', 'process', 'sealing'],
   'packages/containerd': ['process'],
   'packages/runv': ['oci', 'process', 'native'],
-  'packages/cli': ['contracts', 'membership'],
+  'packages/cli': ['contracts', 'membership', 'eventlog', 'process'],
   'services/api': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'sealing', 'membership'],
   'services/scheduler': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes'],
   'services/agent': ['domain', 'contracts', 'eventlog', 'projections', 'process', 'pipes', 'containerd', 'oci', 'native', 'sealing'],

@@ -52,7 +52,9 @@ export function parseSubject(subject: string): SubjectParts | null {
 export type NatsRole =
   | { readonly kind: 'api' } | { readonly kind: 'scheduler' } | { readonly kind: 'agent'; readonly hostId: HostId }
   /** Who holds a join token, and may do nothing but ask to be admitted. */
-  | { readonly kind: 'joiner'; readonly token: string };
+  | { readonly kind: 'joiner'; readonly token: string }
+  /** Who puts back a backup, with credentials of that hour. */
+  | { readonly kind: 'restorer' };
 
 const place = (role: NatsRole): string => (role.kind === 'agent' ? `agent.${role.hostId}` : role.kind === 'joiner' ? `joiner.${role.token}` : role.kind);
 

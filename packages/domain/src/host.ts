@@ -16,9 +16,20 @@ export interface HostFacts {
   readonly versions: { readonly agent: string; readonly containerd: string; readonly runc: string };
   /** Absent: it runs no virtual machines. */
   readonly machines?: MachineFacts;
+  /** Containers that are on it and that the log does not know, as after a restored backup; they are left alone. At most `maxUnknownTold`. Absent: none. */
+  readonly unknown?: readonly UnknownContainer[];
   /** Things an operator should know, e.g. limits of this host that settings are clamped to. */
   readonly warnings: readonly string[];
 }
+
+/** Name and image as they were last known; null: not known. */
+export interface UnknownContainer {
+  readonly id: string;
+  readonly name: string | null;
+  readonly image: string | null;
+}
+
+export const maxUnknownTold = 100;
 
 export interface RuntimeFacts {
   readonly name: string;

@@ -36,6 +36,8 @@ export interface LogIdentity {
   readonly messages: number;
   /** Server that leads the stream, where several keep it; null: none does now, and who told this may be behind. */
   readonly leader?: string | null;
+  /** When it was put back from a backup, ms since 1970; absent: it never was. */
+  readonly restoredAtMs?: number;
 }
 
 export interface Appended {
@@ -73,6 +75,8 @@ export interface Subscription {
   /** Sequence of the last message handed over; before the first, the one before the start (0 where that is not a number). */
   readonly lastSeq: number;
   readonly caughtUp: boolean;
+  /** The log that it follows, as it was when it was last looked at; null before the first look, which comes before anything is handed over. */
+  readonly log: LogIdentity | null;
   /** Ends it; the promise waits for a handler that is at work. Safe to call twice. */
   stop(): Promise<void>;
 }

@@ -50,6 +50,7 @@ export class Follower implements Subscription {
   /** To recognise the stream again: the last entry taken. */
   #lastEntry: LogEntry | null = null;
   #streamId: string | undefined;
+  #log: LogIdentity | null = null;
   #from: From;
   /** Matching messages that the stream holds beyond those taken. */
   #waiting = Number.POSITIVE_INFINITY;
@@ -85,6 +86,10 @@ export class Follower implements Subscription {
 
   get caughtUp(): boolean {
     return this.#caughtUp;
+  }
+
+  get log(): LogIdentity | null {
+    return this.#log;
   }
 
   async stop(): Promise<void> {
@@ -137,9 +142,11 @@ export class Follower implements Subscription {
   /** Makes sure that the stream is the one followed so far, and that it has not lost what was taken from it. Answers who leads it, in a cluster. */
   async #recognise(): Promise<string | null | undefined> {
     const { identity, messageIdAt, idOf, stream } = this.#options;
-    const { streamId, lastSeq, leader } = await identity();
+    const log = await identity();
+    const { streamId, lastSeq, leader } = log;
     if (this.#streamId !== undefined && this.#streamId !== streamId) throw new LogChangedError('recreated', `the stream ${stream} was made anew: ${streamId} instead of ${this.#streamId}`);
     this.#streamId = streamId;
+    this.#log = log;
     if (this.#from === 'new') {
       // Fixed now, so that an interruption before the first message loses none.
       this.#from = { seq: lastSeq + 1 };

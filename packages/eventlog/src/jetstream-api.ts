@@ -142,6 +142,33 @@ export async function purgeSubject(link: NatsLink, stream: string, request: { re
   return (await call<{ purged: number }>(link, `STREAM.PURGE.${stream}`, request, timeoutMs)).purged;
 }
 
+/** Nothing there is no error. */
+export async function deleteStream(link: NatsLink, name: string, timeoutMs: number): Promise<void> {
+  await orNull(call(link, `STREAM.DELETE.${name}`, null, timeoutMs), jsError.streamNotFound);
+}
+
+/** Lets the server send a stream to `deliverSubject`, chunk by chunk, each to be answered, until an empty one; every message is checked first. Answers with the stream as it is then. */
+export async function beginSnapshot(link: NatsLink, name: string, deliverSubject: string, timeoutMs: number): Promise<StreamInfo> {
+  return await call<StreamInfo>(link, `STREAM.SNAPSHOT.${name}`, { deliver_subject: deliverSubject, no_consumers: true, jsck: true }, timeoutMs);
+}
+
+/** Answers with the subject that the chunks are to be sent to. */
+export async function beginRestore(link: NatsLink, config: StreamConfig, timeoutMs: number): Promise<string> {
+  return (await call<{ deliver_subject: string }>(link, `STREAM.RESTORE.${config.name}`, { config }, timeoutMs)).deliver_subject;
+}
+
+export async function sendRestored(link: NatsLink, subject: string, chunk: Uint8Array, timeoutMs: number): Promise<void> {
+  const answer = await link.request(subject, chunk, { timeoutMs });
+  const error = answer.data.length === 0 ? undefined : answer.json<{ error?: ApiErrorBody }>().error;
+  if (error !== undefined) throw new JetStreamError(error, `restore to ${subject}`);
+}
+
+/** No chunks come any more: the server makes the stream of what came. */
+export async function endRestore(link: NatsLink, name: string, subject: string, timeoutMs: number): Promise<void> {
+  const { error } = (await link.request(subject, '', { timeoutMs })).json<{ error?: ApiErrorBody }>();
+  if (error !== undefined) throw new JetStreamError(error, `STREAM.RESTORE.${name}`);
+}
+
 /** Answers with how many messages wait for it. */
 export async function createConsumer(link: NatsLink, stream: string, config: ConsumerConfig, timeoutMs: number): Promise<{ num_pending: number }> {
   return await call(link, `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`, { stream_name: stream, config, action: 'create' }, timeoutMs);

@@ -90,8 +90,7 @@ export class MemoryEventLog<M extends Identified> implements EventLog<M> {
 
   async identity(): Promise<LogIdentity> {
     this.#mustBeAvailable();
-    const firstSeq = this.#entries[0]?.seq ?? this.#lastSeq + 1;
-    return await Promise.resolve({ streamId: this.#streamId, createdAtMs: this.#createdAtMs, firstSeq, lastSeq: this.#lastSeq, messages: this.#entries.length });
+    return await Promise.resolve(this.#identity());
   }
 
   async append({ subject, message, expectedSeq }: { readonly subject: string; readonly message: M; readonly expectedSeq: number }): Promise<Appended> {
@@ -149,6 +148,7 @@ export class MemoryEventLog<M extends Identified> implements EventLog<M> {
     let takenSeq = from === 'new' ? this.#lastSeq : from === 'last-per-subject' ? 0 : from.seq - 1;
     let handledSeq = takenSeq;
     let caughtUp = false;
+    let log: LogIdentity | null = null;
     /** With `last-per-subject`: up to here only the heads of that moment. */
     const heads = from === 'last-per-subject' ? new Set([...this.#bySubject.values()].map((entries) => entries.at(-1)?.seq)) : null;
     const headsUntilSeq = this.#lastSeq;
@@ -195,11 +195,15 @@ export class MemoryEventLog<M extends Identified> implements EventLog<M> {
     setImmediate(() => {
       if (streamId !== undefined && streamId !== this.#streamId) tail.fail(new LogChangedError('recreated', 'the stream is another one'));
       else if (takenSeq > this.#lastSeq) tail.fail(new LogChangedError('rewound', `the stream ends at ${this.#lastSeq}`));
-      else tail.feed();
+      else {
+        log = this.#identity();
+        tail.feed();
+      }
     });
     return {
       get lastSeq() { return handledSeq; },
       get caughtUp() { return caughtUp; },
+      get log() { return log; },
       stop: async () => {
         this.#tails.delete(tail);
         await delivery.stop();
@@ -222,6 +226,10 @@ export class MemoryEventLog<M extends Identified> implements EventLog<M> {
   async close(): Promise<void> {
     this.#tails.clear();
     await Promise.resolve();
+  }
+
+  #identity(): LogIdentity {
+    return { streamId: this.#streamId, createdAtMs: this.#createdAtMs, firstSeq: this.#entries[0]?.seq ?? this.#lastSeq + 1, lastSeq: this.#lastSeq, messages: this.#entries.length };
   }
 
   #removeOldest(subject: string, count: number): void {

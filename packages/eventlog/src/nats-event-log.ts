@@ -202,6 +202,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     return {
       get lastSeq() { return follower.lastSeq; },
       get caughtUp() { return follower.caughtUp; },
+      get log() { return follower.log; },
       async stop() {
         followers.delete(follower);
         await follower.stop();

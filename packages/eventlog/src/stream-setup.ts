@@ -23,6 +23,10 @@ export interface StreamSettings {
 /** 2.10.20–22 could lose streams on a crash; earlier ones lack what is used here. */
 const oldestServer = [2, 10, 23] as const;
 const identityKey = 'pouch-stream-id';
+const restoredKey = 'pouch-restored-at';
+
+/** Metadata of a stream that is put back from a backup: from now on it is another one than the one that was saved, for what came after is lost. */
+export const restoredMetadata = (nowMs: number): Readonly<Record<string, string>> => ({ [identityKey]: randomUUID(), [restoredKey]: String(nowMs) });
 
 /** Throws LogSetupError if the server is too old. `version` as in the server's INFO. */
 export function checkServerVersion(version: string | undefined): void {
@@ -107,5 +111,9 @@ function explain(error: JetStreamError, { name, subjects, replicas }: StreamSett
 export function identityOf({ config, created, state, cluster }: StreamInfo): LogIdentity {
   const streamId = config.metadata?.[identityKey];
   if (streamId === undefined) throw new LogSetupError(`the stream ${config.name} has lost its identity from its metadata`);
-  return { streamId, createdAtMs: milliseconds(created), firstSeq: state.first_seq, lastSeq: state.last_seq, messages: state.messages, ...(config.num_replicas > 1 ? { leader: cluster?.leader ?? null } : {}) };
+  const restoredAtMs = Number(config.metadata?.[restoredKey]);
+  return {
+    streamId, createdAtMs: milliseconds(created), firstSeq: state.first_seq, lastSeq: state.last_seq, messages: state.messages,
+    ...(config.num_replicas > 1 ? { leader: cluster?.leader ?? null } : {}), ...(Number.isSafeInteger(restoredAtMs) ? { restoredAtMs } : {}),
+  };
 }

@@ -7,6 +7,7 @@ import type { NatsRole } from '@pouch/contracts';
 import { credentialsFile, makeMemberKey, memberName, signMember } from './authority.ts';
 import type { Authority } from './authority-file.ts';
 import { makeCertificate, type Pair } from './certificates.ts';
+import { permissionsOf } from './permissions.ts';
 import { writeWhole } from './write-whole.ts';
 
 export interface MemberFiles {
@@ -53,12 +54,14 @@ export async function provideMember(directory: string, authority: Authority, { r
 
 const textOf = async (file: string): Promise<string> => await readFile(file, 'utf8').catch(() => ''); // not there: made anew
 
-/** Whether these credentials are of this cluster and this role. */
+/** Whether these credentials are of this cluster and this role, and let it do what this version needs. */
 function isSignedFor(credentials: string, role: NatsRole, { trust }: Authority): boolean {
   const payload = /-----BEGIN NATS USER JWT-----\s+[\w-]+\.([\w-]+)\.[\w-]+/.exec(credentials)?.[1];
   if (payload === undefined) return false;
-  const { name, iss } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { name?: string; iss?: string };
-  return name === memberName(role) && iss === trust.account.publicKey;
+  const { name, iss, nats } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { name?: string; iss?: string; nats?: { pub?: { allow?: string[] }; sub?: { allow?: string[] } } };
+  const { publish, subscribe } = permissionsOf(role);
+  const same = (there: readonly string[] = [], wanted: readonly string[]): boolean => [...there].sort().join(' ') === [...wanted].sort().join(' ');
+  return name === memberName(role) && iss === trust.account.publicKey && same(nats?.pub?.allow, publish) && same(nats?.sub?.allow, subscribe);
 }
 
 function fits({ cert, key }: Pair, { certificates }: Authority, names: readonly string[], nowMs: number): boolean {

@@ -12,7 +12,8 @@ export function permissionsOf(role: NatsRole): NatsPermissions {
   switch (role.kind) {
     case 'api':
       return {
-        publish: ['evt.>', '$JS.API.>', `$KV.${claimsBucket}.>`, '$O.>', 'host.*.call.>', 'host.*.pipe.>', '_PIPE.agent.>', schedulerStatusSubject, everyJoinAnswer],
+        // A backup is sent piece by piece, and each is acknowledged.
+        publish: ['evt.>', '$JS.API.>', '$JS.SNAPSHOT.ACK.>', `$KV.${claimsBucket}.>`, '$O.>', 'host.*.call.>', 'host.*.pipe.>', '_PIPE.agent.>', schedulerStatusSubject, everyJoinAnswer],
         subscribe: [`${inboxPrefix(role)}.>`, `${pipePrefix(role)}.>`, everyJoinRequest],
       };
     case 'scheduler':
@@ -22,6 +23,10 @@ export function permissionsOf(role: NatsRole): NatsPermissions {
       };
     case 'agent':
       return ofAgent(role);
+    case 'restorer': {
+      const streams = [streamName, `KV_${claimsBucket}`, `KV_${leasesBucket}`, `OBJ_${kernelsBucket}`, `OBJ_${secretsBucket}`];
+      return { publish: [...streams.flatMap((name) => ['INFO', 'RESTORE', 'UPDATE', 'DELETE'].map((request) => `$JS.API.STREAM.${request}.${name}`)), '$JS.SNAPSHOT.RESTORE.>'], subscribe: [`${inboxPrefix(role)}.>`] };
+    }
     case 'joiner':
       return { publish: [joinRequestSubject(role.token)], subscribe: [`${inboxPrefix(role)}.>`] };
   }

@@ -3,7 +3,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import { connect } from '@pouch/containerd';
 import { kernelsBucket, secretsBucket, toMessage, type Message } from '@pouch/contracts';
-import { machineRuntime, type Host } from '@pouch/domain';
+import { machineRuntime, maxUnknownTold, type Host } from '@pouch/domain';
 import { NatsEventLog, NatsObjectStore, type NatsLink } from '@pouch/eventlog';
 import { SysHelper } from '@pouch/native';
 import type { Logger } from '@pouch/process';
@@ -59,7 +59,11 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const log = new NatsEventLog<Message>({ link, logger, check: toMessage });
 
   const stopped = new AbortController();
-  const announceNow = (): Promise<number | null> => announce({ log, config, facts: { ...facts, ...machineFacts(core.rooms.machines), warnings: [...facts.warnings, ...(core.rooms.machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
+  const announceNow = async (): Promise<number | null> => {
+    // What probes machines may come back after the agent has ended.
+    if (stopped.signal.aborted) return null;
+    return await announce({ log, config, facts: { ...facts, ...machineFacts(core.rooms.machines), ...unknownFacts(store), warnings: [...facts.warnings, ...(core.rooms.machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
+  };
   const core: Core = assembleCore({
     config, logger, now, bootedAtMs: bootedAtMs(), capacity: facts.capacity, store, containerd, log,
     outer: (used) => {
@@ -110,6 +114,12 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
       store.close();
     },
   };
+}
+
+/** What is here and the log does not know. */
+function unknownFacts(store: Store): Pick<Host['facts'], 'unknown'> {
+  const unknown = store.unknown().slice(0, maxUnknownTold).map(({ containerId, snapshot }) => ({ id: containerId, name: snapshot?.name ?? null, image: snapshot?.spec.image.name ?? null }));
+  return unknown.length === 0 ? {} : { unknown };
 }
 
 /** What the host says of its machines; nothing where their runtime does not say anything itself. */

@@ -66,6 +66,8 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
       log, logger, now,
       guess: (subject) => {
         const parts = parseSubject(subject);
+        // While it is not known which log answers, a sequence may be of another one's.
+        if (follower?.current !== true) return null;
         if (parts?.kind === 'exec') return execHeads.get(subject) ?? null;
         const head = parts === null ? undefined : book.head(parts.id);
         return head === undefined || head.seq === 0 ? null : head;
@@ -101,7 +103,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
     config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), attempts: new Attempts(store), admission: new Admission(capacity, book),
     shutdown: { active: false }, stopping: { active: false }, report, ...outer(used),
   };
-  const reconciler = new Reconciler(rooms);
+  const reconciler: Reconciler = new Reconciler(rooms);
   const execs = new Execs(rooms);
   let follower: LogFollower | null = null;
   let unlisten = (): void => undefined;
@@ -116,7 +118,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
       outbox.restore();
       book.restore();
       tasks.start();
-      follower = new LogFollower({ rooms, log, reconciler, logger, ready: firstListing, facts });
+      follower = new LogFollower({ rooms, log, reconciler, logger, ready: firstListing, facts, onOtherLog: () => execHeads.clear() });
       follower.start();
       unlisten = log.onStateChange((available) => { if (available) outbox.retryNow(); });
     },

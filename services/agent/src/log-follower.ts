@@ -2,8 +2,10 @@
 // once it has read it all. It decides nothing about containers.
 import { setTimeout as delay } from 'node:timers/promises';
 import { containersOfHost, parseSubject, type Message, type Recorded } from '@pouch/contracts';
-import { LogChangedError, type EventLog, type Subscription } from '@pouch/eventlog';
+import type { Container } from '@pouch/domain';
+import { LogChangedError, type EventLog, type LogIdentity, type Subscription } from '@pouch/eventlog';
 import type { Logger } from '@pouch/process';
+import { meetOtherLog } from './reconcile/other-log.ts';
 import { removeOrphans } from './reconcile/orphans.ts';
 import type { Reconciler } from './reconcile/reconciler.ts';
 import type { Rooms } from './rooms.ts';
@@ -20,6 +22,8 @@ export interface FollowerDeps {
   readonly ready: Promise<void>;
   /** Tells the log of this host and its images. */
   readonly facts: () => Promise<void>;
+  /** The log is another one than before. */
+  readonly onOtherLog: () => void;
 }
 
 /** Follows the containers of this host, and begins anew when the log is another one. */
@@ -28,6 +32,13 @@ export class LogFollower {
   #subscription: Subscription | null = null;
   #stopped = false;
   #seen = new Set<string>();
+  /** Counts the logs that were begun to be read: what is under way for an earlier one ends. */
+  #life = 0;
+  /** Containers under the last log that was met, and its newest sequence that is known here. */
+  #before: ReadonlyMap<string, Container> | null = null;
+  #newestSeq = 0;
+  #rewound = false;
+  #recreated = false;
 
   constructor(deps: FollowerDeps) {
     this.#deps = deps;
@@ -37,17 +48,35 @@ export class LogFollower {
     return this.#subscription?.lastSeq ?? 0;
   }
 
+  /** What is known of the log is what it holds now, as far as anybody can say. */
+  get current(): boolean {
+    return this.#subscription?.caughtUp ?? false;
+  }
+
   start(): void {
     const { rooms, log, reconciler, logger } = this.#deps;
+    const life = ++this.#life;
     this.#seen = new Set();
-    let caughtUp = false;
+    this.#before ??= new Map(rooms.book.ids().flatMap((id) => [[id, rooms.book.local(id)] as const]).filter((each): each is [string, Container] => each[1] !== null));
     const { reached: atLeast } = rooms.book;
+    this.#newestSeq = Math.max(this.#newestSeq, atLeast);
+    let caughtUp = false;
+    let met: LogIdentity | null = null;
+    /** Comes before anything that the log says is heeded. */
+    const meet = (): void => {
+      const found = this.#subscription?.log ?? null;
+      if (met !== null || found === null) return;
+      met = found;
+      if (this.#isOther(found)) reconciler.hold();
+    };
     rooms.book.distrust();
     this.#subscription = log.follow({
-      atLeast,
+      // What another log reached says nothing of this one.
+      atLeast: this.#recreated ? 0 : atLeast,
       filter: containersOfHost(rooms.config.hostId),
       from: 'last-per-subject',
       onMessages: (messages) => {
+        meet();
         for (const recorded of messages as readonly Recorded[]) {
           const id = parseSubject(recorded.subject)?.id;
           if (id === undefined) continue;
@@ -59,12 +88,17 @@ export class LogFollower {
         rooms.outbox.retryNow();
         if (caughtUp) return;
         caughtUp = true;
-        void this.#caughtUp();
+        meet();
+        if (met !== null) void this.#caughtUp(met, life);
       },
       onInterrupted: (reason) => logger.warn({ reason }, 'the log is interrupted'),
       onFailed: (error) => {
         if (!(error instanceof LogChangedError)) throw error;
         logger.error({ err: error }, 'the log is another one than before: reading it anew');
+        this.#rewound ||= error.change === 'rewound';
+        this.#recreated ||= error.change === 'recreated';
+        reconciler.hold();
+        this.#deps.onOtherLog();
         void this.#subscription?.stop().then(() => { if (!this.#stopped) this.start(); });
       },
     });
@@ -75,24 +109,38 @@ export class LogFollower {
     await this.#subscription?.stop();
   }
 
-  /** The log has been read to its head: what it does not know is not to be here. */
-  async #caughtUp(): Promise<void> {
+  /** Another stream, or this one without its end: older than what is known here. */
+  #isOther({ streamId, lastSeq }: LogIdentity): boolean {
+    return this.#rewound || lastSeq < this.#newestSeq || this.#deps.rooms.store.log() !== streamId;
+  }
+
+  /** The log has been read to its head: what it does not know is left from an earlier life, if it is the log of that life. */
+  async #caughtUp(log: LogIdentity, life: number): Promise<void> {
     const { rooms, logger, ready, facts, reconciler } = this.#deps;
-    for (const id of rooms.book.ids()) if (!this.#seen.has(id) && rooms.book.head(id)?.seq === 0) rooms.book.forget(id);
-    this.#seen.clear();
-    logger.info({ containers: rooms.book.ids().length }, 'the log has been read');
+    const over = (): boolean => this.#stopped || life !== this.#life;
+    logger.info({ containers: this.#seen.size }, 'the log has been read');
     await ready;
-    for (let delayMs = retryFirstMs; !this.#stopped; delayMs = Math.min(delayMs * 2, retryMaxMs)) {
+    for (let delayMs = retryFirstMs; !over(); delayMs = Math.min(delayMs * 2, retryMaxMs)) {
       try {
+        if (this.#before !== null) {
+          if (this.#isOther(log)) await meetOtherLog(rooms, { log, before: this.#before, seen: this.#seen });
+          else for (const id of rooms.book.ids()) if (!this.#seen.has(id) && rooms.book.head(id)?.seq === 0) rooms.book.forget(id);
+          if (over()) return;
+          this.#before = null;
+          this.#newestSeq = 0;
+          this.#rewound = false;
+          this.#recreated = false;
+          this.#seen.clear();
+        }
         await removeOrphans(rooms);
         await facts();
         break;
       } catch (error) {
-        if (this.#stopped) return;
+        if (over()) return;
         logger.warn({ err: error }, 'clearing up and announcing this host is tried again');
         await delay(delayMs);
       }
     }
-    reconciler.logWasRead();
+    if (!over()) reconciler.logWasRead();
   }
 }

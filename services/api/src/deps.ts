@@ -1,6 +1,7 @@
 // What the rooms of the api share, made once by main.ts (or by a test) and passed in. Types only.
 import type { HostCallName, HostCalls, HostPipeName, HostPipes, Message, NameClaim } from '@pouch/contracts';
 import type { Claims, EventLog, ObjectStore } from '@pouch/eventlog';
+import type { Backup } from '@pouch/eventlog/backup';
 import type { Authority } from '@pouch/membership';
 import type { CallOptions, ClientPipe } from '@pouch/pipes';
 import type { Clock, Logger } from '@pouch/process';
@@ -32,6 +33,8 @@ export interface Deps {
   readonly authority: Authority | null;
   /** Lets NATS know whose credentials the log says to be void. Never rejects. */
   readonly applyRevocations: () => Promise<void>;
+  /** The whole state of the cluster, to be closed by whoever took it. Rejects with LogUnavailable. */
+  readonly takeBackup: () => Promise<Backup>;
   /** Core NATS, for questions to the scheduler. */
   readonly nc: { request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<{ readonly data: Uint8Array }> };
 }

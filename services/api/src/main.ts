@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { inboxPrefix, kernelsBucket, secretsBucket, toMessage, type Message, type NameClaim } from '@pouch/contracts';
 import { connectNats, NatsEventLog, NatsObjectStore, openClaims } from '@pouch/eventlog';
+import { takeBackup } from '@pouch/eventlog/backup';
 import { readAuthority } from '@pouch/membership';
 import { configurationOr78, createLogger, installCrashHandler, onShutdown, systemClock } from '@pouch/process';
 import { KeyFile } from '@pouch/sealing';
@@ -36,6 +37,7 @@ const server = await buildServer({
   config, logger, clock: systemClock, log, projection, authority, applyRevocations, names: openClaims<NameClaim>({ link, logger, patienceMs }), hosts,
   kernels: new NatsObjectStore({ link: pipesLink, logger, bucket: kernelsBucket }),
   secrets: { store: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }), keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey) },
+  takeBackup: () => takeBackup(pipesLink, config.dataDir, systemClock.now()),
   nc: { request: async (subject, payload, options) => await link.request(subject, payload ?? '', { timeoutMs: options?.timeout ?? 1_000 }) },
 });
 const listening = await listen(server, config, logger);

@@ -12,6 +12,7 @@ import { policyRoutes } from './access/policy.ts';
 import { RefusalLog } from './access/refusal-log.ts';
 import { tokenRoutes } from './access/tokens.ts';
 import { joinTokenRoutes } from './membership/routes.ts';
+import { backupRoutes } from './cluster/backup-route.ts';
 import { hostRoutes } from './cluster/host-routes.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
@@ -121,6 +122,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => imageRoutes(scope, deps));
   await app.register((scope) => eventRoutes(scope, deps));
   await app.register((scope) => clusterRoutes(scope, deps));
+  await app.register((scope) => backupRoutes(scope, deps));
   await app.register((scope) => hostRoutes(scope, deps));
   await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => tokenRoutes(scope, deps));

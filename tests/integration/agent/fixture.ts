@@ -13,7 +13,7 @@ import {
   containerId, decideContainer, decideExec, execId as toExecId, fold, hostId, imageId,
   type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerId, type ContainerSpec, type Exec, type ExecSpec,
 } from '@pouch/domain';
-import { ConflictError, connectNats, NatsEventLog, type NatsLink } from '@pouch/eventlog';
+import { ConflictError, connectNats, LogChangedError, NatsEventLog, type NatsLink, type Subscription } from '@pouch/eventlog';
 import { HostClient } from '@pouch/pipes';
 import { createLogger } from '@pouch/process';
 import { startAgent, type Agent } from '../../../services/agent/src/agent.ts';
@@ -103,7 +103,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
   const heads = new Map<string, Recorded<'container'>>();
   const history = new Map<string, ContainerEvent[]>();
   const waiting = new Set<() => void>();
-  const subscription = log.follow({
+  const follow = (): Subscription => log.follow({
     filter: containersOfHost(host), from: { seq: 1 },
     onMessages: (messages) => {
       for (const recorded of messages as readonly Recorded<'container'>[]) {
@@ -112,8 +112,13 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
       }
       for (const look of waiting) look();
     },
-    onFailed: (error) => { throw error; },
+    onFailed: (error) => {
+      if (!(error instanceof LogChangedError)) throw error;
+      heads.clear();
+      subscription = follow(); // a test has begun the log anew
+    },
   });
+  let subscription = follow();
   const client = new HostClient(await link.connection());
   const children = new Set<ChildProcess>();
   let running: { agent: Agent; links: NatsLink[] } | null = null;

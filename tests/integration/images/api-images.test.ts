@@ -69,7 +69,7 @@ before(async () => {
   const projection = Projection.open({ directory: join(directory, 'projection'), log: { servers: fixture.nats.url }, retention: { maxAgeMs: null, maxMessages: null, endedMs: 3_600_000 }, logger });
   cleanups.push(() => projection.stop());
   hosts = new LinkedHosts({ callsLink: fixture.link, pipesLink: fixture.link });
-  const server = await buildServer({ authority: null, applyRevocations: () => Promise.resolve(),
+  const server = await buildServer({ authority: null, applyRevocations: () => Promise.resolve(), takeBackup: () => Promise.reject(new Error('not asked for here')),
     config: readConfig({}), logger, clock: systemClock, log: fixture.log, projection, names: openClaims<NameClaim>({ link: fixture.link, logger }), hosts,
     kernels: new NatsObjectStore({ link: fixture.link, logger, bucket: 'kernels' }),
     secrets: { store: new NatsObjectStore({ link: fixture.link, logger, bucket: 'secrets' }), keys: null },

@@ -55,7 +55,7 @@ test('flags may be written --flag=true and --flag=false, and values may begin wi
 test('completions name every command and flag, and bash understands its script', () => {
   const program = createProgram(config);
   const tree = entries(program.command);
-  assert.deepEqual(tree.filter(({ path }) => path.join(' ') === 'cluster').flatMap(({ children }) => children.map(({ name }) => name)), ['hosts', 'events', 'certs', 'join-token', 'token', 'policy', 'verify', 'rebuild']);
+  assert.deepEqual(tree.filter(({ path }) => path.join(' ') === 'cluster').flatMap(({ children }) => children.map(({ name }) => name)), ['hosts', 'events', 'certs', 'join-token', 'token', 'policy', 'verify', 'backup', 'restore', 'rebuild']);
   for (const shell of ['bash', 'zsh', 'fish'] as const) {
     const script = completionScript(program.command, shell);
     for (const { children, options } of tree) {

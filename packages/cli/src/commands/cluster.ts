@@ -7,7 +7,7 @@ import { humanAgo, humanMemory } from '../format/sizes.ts';
 import { progressBar } from '../progress/progress.ts';
 import { labelsText } from './hosts.ts';
 
-type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string; readonly Machines: string; readonly Reserved: string; readonly Labels: string; readonly Versions: string; readonly Warnings: string };
+type HostRow = { readonly ID: string; readonly Hostname: string; readonly State: string; readonly Address: string; readonly Containers: string; readonly CPUs: string; readonly Memory: string; readonly Runtimes: string; readonly LastBeat: string; readonly Kernel: string; readonly Machines: string; readonly Reserved: string; readonly Labels: string; readonly Versions: string; readonly Warnings: string; readonly Unknown: string };
 
 export async function hosts(context: Context, flags: { readonly format?: string }): Promise<number> {
   const client = await context.client();
@@ -42,7 +42,7 @@ export function hostRow(host: ClusterHost, nowMs: number): HostRow {
     Hostname: facts.hostname,
     State: `${host.state}${host.drain !== null ? (host.drain.done ? ', drained' : ', draining') : host.cordoned ? ', cordoned' : ''}`,
     Address: facts.address,
-    Containers: `${host.containers.running} of ${host.containers.total} running`,
+    Containers: `${host.containers.running} of ${host.containers.total} running${facts.unknown === undefined ? '' : `, ${facts.unknown.length} unknown to the log`}`,
     CPUs: `${Number((facts.capacity.cpuNanos / 1e9).toFixed(2))}${beat === null ? '' : ` (load ${beat.cpuLoad1.toFixed(2)})`}`,
     Memory: beat === null ? total : `${humanMemory(beat.memoryUsedBytes)} of ${total}`,
     Runtimes: facts.runtimes.map(({ name }) => name).join(','),
@@ -53,6 +53,7 @@ export function hostRow(host: ClusterHost, nowMs: number): HostRow {
     Labels: labelsText(host.labels) || 'none',
     Versions: `agent ${facts.versions.agent}, containerd ${facts.versions.containerd}, runc ${facts.versions.runc}`,
     Warnings: facts.warnings.join('; '),
+    Unknown: (facts.unknown ?? []).map(({ id, name, image }) => [id.slice(0, 12), name ?? '', image ?? ''].join(' ').trimEnd()).join('; '),
   };
 }
 

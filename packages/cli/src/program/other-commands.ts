@@ -162,6 +162,21 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .action(does(async (flags: object) => (await import('../commands/cluster.ts')).verify(context, flags)))
     .addHelpText('after', examples('pouch cluster verify'));
 
+  group('backup', 'Save the whole state of the cluster, while it runs: the log, names, sealed secrets, guest kernels')
+    .argument('<file>', 'where to; - is standard output')
+    .addOption(new Option('-q, --quiet', 'no progress'))
+    .action(does(async (file: string, flags: object) => (await import('../commands/backup.ts')).backup(context, file, flags)))
+    .addHelpText('after', examples('pouch cluster backup pouch.backup', 'pouch cluster backup - | ssh backup@store tee pouch.backup > /dev/null'));
+
+  group('restore', 'Put a backup into NATS servers that have lost their log, on a machine that founds the cluster; no api and no scheduler may run')
+    .argument('<file>')
+    .addOption(new Option('--check', 'only say whether the file is whole'))
+    .addOption(new Option('--authority <file>', 'the cluster’s authority').default('/var/lib/pouch/authority.json'))
+    .addOption(new Option('--nats <address>', 'where NATS is').default('127.0.0.1'))
+    .addOption(new Option('-q, --quiet', 'no progress'))
+    .action(does(async (file: string, flags: object) => (await import('../commands/restore.ts')).restore(file, flags as never)))
+    .addHelpText('after', examples('pouch cluster restore --check pouch.backup', 'pouch cluster restore pouch.backup'));
+
   group('rebuild', 'Build the projection anew from the log while the old one serves')
     .addOption(format('json (an object a line)'))
     .action(does(async (flags: object) => (await import('../commands/cluster.ts')).rebuild(context, flags)))

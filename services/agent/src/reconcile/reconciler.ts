@@ -23,6 +23,7 @@ export class Reconciler {
   readonly #failures = new Map<string, number>();
   #stopped = false;
   #logRead = false;
+  #held = false;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
@@ -40,7 +41,13 @@ export class Reconciler {
   /** The log has been read to its head: what it says of every container is known. */
   logWasRead(): void {
     this.#logRead = true;
+    this.#held = false;
     this.wakeAll();
+  }
+
+  /** The log is another one than before: nothing is done until it is known what of this host it does not know. `logWasRead` ends it. */
+  hold(): void {
+    this.#held = true;
   }
 
   async idle(): Promise<void> {
@@ -59,6 +66,7 @@ export class Reconciler {
     this.#clearTimer(id);
     let before: string | null = null;
     for (let steps = 0; steps < stepsPerTurn && !this.#stopped; steps++) {
+      if (this.#held) return;
       const container = book.local(id);
       if (container === null) return;
       const observed = tasks.get(id);

@@ -97,10 +97,20 @@ export class Book {
 
   /** The container is gone from this host: nothing need be known of it any more. */
   forget(containerId: string): void {
+    this.#drop(containerId);
+    this.#store.forget(containerId);
+  }
+
+  /** The container is here and the log does not know it: nothing is done with it any more. `snapshot`: what was known of it. */
+  leave(containerId: string, snapshot: Container | null): void {
+    this.#drop(containerId);
+    this.#store.saveUnknown({ containerId, snapshot });
+  }
+
+  #drop(containerId: string): void {
     this.#heads.delete(containerId);
     this.#local.delete(containerId);
     this.#replaced.delete(containerId);
-    this.#store.forget(containerId);
   }
 }
 

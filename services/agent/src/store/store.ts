@@ -30,6 +30,13 @@ export interface RunRow {
   readonly network: NetworkAttachment;
 }
 
+/** Something of a container that is on this host and that the log does not know. It is left alone. */
+export interface UnknownRow {
+  readonly containerId: string;
+  /** What was last known of it; null: nothing. */
+  readonly snapshot: Container | null;
+}
+
 /** An exec that was started and whose end has not been reported. */
 export interface ExecRow {
   readonly execId: string;
@@ -43,6 +50,8 @@ const schema = `
   CREATE TABLE IF NOT EXISTS runs (container_id TEXT PRIMARY KEY, start_id TEXT NOT NULL, started_at_ms INTEGER NOT NULL, network TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS execs (exec_id TEXT PRIMARY KEY, container_id TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS ended_execs (position INTEGER PRIMARY KEY AUTOINCREMENT, exec_id TEXT NOT NULL UNIQUE);
+  CREATE TABLE IF NOT EXISTS log (only INTEGER PRIMARY KEY CHECK (only = 1), stream_id TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS unknown (container_id TEXT PRIMARY KEY, snapshot TEXT) WITHOUT ROWID;
 `;
 
 /** So many ended execs are remembered: whoever asks for a start again may not have heard of the end. */
@@ -93,6 +102,11 @@ export class Store {
       forgetEnded: db.prepare('DELETE FROM ended_execs WHERE position <= ? - ?'),
       hasExec: db.prepare('SELECT EXISTS (SELECT 1 FROM execs WHERE exec_id = @execId) OR EXISTS (SELECT 1 FROM ended_execs WHERE exec_id = @execId)').pluck(),
       execs: db.prepare('SELECT exec_id AS execId, container_id AS containerId FROM execs'),
+      log: db.prepare('SELECT stream_id AS streamId FROM log'),
+      saveLog: db.prepare('INSERT INTO log VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET stream_id = excluded.stream_id'),
+      saveUnknown: db.prepare('INSERT INTO unknown VALUES (?, ?) ON CONFLICT (container_id) DO UPDATE SET snapshot = coalesce(excluded.snapshot, snapshot)'),
+      dropUnknown: db.prepare('DELETE FROM unknown WHERE container_id = ?'),
+      unknown: db.prepare('SELECT container_id AS containerId, snapshot FROM unknown ORDER BY container_id'),
     };
   }
 
@@ -160,6 +174,31 @@ export class Store {
   /** Those whose end has not been reported. */
   execs(): ExecRow[] {
     return this.#statements.execs.all() as ExecRow[];
+  }
+
+  /** The log that what is on this host was last held against; null: none yet. */
+  log(): string | null {
+    return (this.#statements.log.get() as { streamId: string } | undefined)?.streamId ?? null;
+  }
+
+  saveLog(streamId: string): void {
+    this.#statements.saveLog.run(streamId);
+  }
+
+  /** Its run stays noted: a log that knows it may come yet. */
+  saveUnknown({ containerId, snapshot }: UnknownRow): void {
+    this.#statements.saveUnknown.run(containerId, snapshot === null ? null : JSON.stringify(snapshot));
+    this.#statements.dropHead.run(containerId);
+    this.#statements.dropAttempts.run(containerId);
+  }
+
+  dropUnknown(containerId: string): void {
+    this.#statements.dropUnknown.run(containerId);
+  }
+
+  unknown(): UnknownRow[] {
+    const rows = this.#statements.unknown.all() as { containerId: string; snapshot: string | null }[];
+    return rows.map(({ containerId, snapshot }) => ({ containerId, snapshot: snapshot === null ? null : JSON.parse(snapshot) as Container }));
   }
 
   /** Forgets all about a container but its reports, which still have to reach the log. */

@@ -21,7 +21,7 @@ const operate = [
   'GET /cluster/verify', 'POST /cluster/kernels/:name/probe',
 ];
 const admin = [
-  'POST /cluster/rebuild', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
+  'POST /cluster/rebuild', 'GET /cluster/backup', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
   'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id',
   'GET /cluster/join-tokens', 'POST /cluster/join-tokens', 'DELETE /cluster/join-tokens/:name', 'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy', 'POST /secrets/create', 'DELETE /secrets/:id', 'POST /cluster/secrets/reseal',
 ];
