@@ -22,6 +22,7 @@ function missing(): string | false {
   if (existsSync('/run/pouch')) return 'a cluster of Pouch runs here, or has run: /run/pouch is there (`npm run down -- --purge` removes it)';
   // Minutes, and a registry: not for a test to do unasked.
   if (!answers('docker', 'image', 'inspect', image)) return `the image ${image} is not built: \`docker-compose build\` does it`;
+  if (!answers('docker', 'run', '--rm', '--privileged', image, 'true')) return 'the Docker Engine here runs no privileged containers, and the host is one';
   return busyboxMissing();
 }
 
