@@ -13,7 +13,7 @@ const quietMs = 1_500;
 
 const noSupervisor = 'the supervisor does not run';
 /** So long a supervisor may take to say a first word. */
-const supervisorStartsMs = 10_000;
+const supervisorStartsMs = 45_000;
 
 /** A heartbeat older than this does not show a working agent. */
 const beatMaxAgeMs = 15_000;

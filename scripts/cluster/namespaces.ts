@@ -53,6 +53,18 @@ export async function setCable(namespaces: Namespaces, machine: number, plugged:
   await call('ip', 'link', 'set', cable(namespaces, machine), plugged ? 'up' : 'down');
 }
 
+/** Which way a cable that is plugged in carries nothing: a machine is `deaf` when nothing reaches it, `mute` when nothing leaves it. */
+export type OneWay = 'deaf' | 'mute';
+
+const oneWayChains: Readonly<Record<OneWay, readonly string[]>> = { deaf: ['INPUT', '-i', 'eth0'], mute: ['OUTPUT', '-o', 'eth0'] };
+
+/** Cuts one way of a machine's cable, or makes it whole again. Connections over it hear nothing. */
+export async function setOneWay(namespaces: Namespaces, machine: number, way: OneWay, cut: boolean): Promise<void> {
+  const iptables = await locateProgram('iptables');
+  if (iptables === undefined) throw new Error('iptables is not installed; `npm run up` installs it');
+  await call('ip', 'netns', 'exec', namespaceName(namespaces, machine), iptables, '-w', '5', cut ? '-I' : '-D', ...oneWayChains[way], '-j', 'DROP');
+}
+
 /** Removes all of it, also when only some of it was made. */
 export async function removeNamespaces(namespaces: Namespaces): Promise<void> {
   for (let machine = 1; machine <= namespaces.count; machine++) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { stopCluster, type Say } from './cluster.ts';
+import { unmountBelow } from './leftovers.ts';
 import { removeNamespaces, type Namespaces } from './namespaces.ts';
 import type { ClusterOptions } from './options.ts';
 import { isRunning, type ProcessIdentity } from './process-identity.ts';
@@ -34,6 +35,7 @@ export async function endOrphanedClusters(say: Say): Promise<void> {
     say(`ending a test's cluster that was left behind: ${directory}`);
     for (const options of [marked.options].flat()) await stopCluster(options, { purge: true }, () => undefined);
     if (marked.namespaces !== undefined) await removeNamespaces(marked.namespaces);
+    await unmountBelow([directory]);
     await rm(directory, { recursive: true, force: true });
   }
 }

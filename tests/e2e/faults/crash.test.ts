@@ -10,10 +10,11 @@ import { supervisorStatus } from '../../../scripts/cluster/health.ts';
 import { startOrder } from '../../../scripts/cluster/options.ts';
 import { clusterUnavailable, startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
 import { runtimes, machines, type RuntimeUnderTest } from '../clients/runtimes.ts';
-import { demand, eventually, historyOf, logLines, readJson, verified } from './client.ts';
-import { begun, runClient, type Entry } from './load.ts';
+import { assertAgreement, assertBook } from './books.ts';
+import { demand, logLines, readJson, verified } from './client.ts';
+import { runClient } from './load.ts';
 import { anySeed, randomOf, type Random } from './random.ts';
-import { backAgain, containerdOf, killNow, pidsOf, troubleOf } from './under-test.ts';
+import { backAgain, killNow, pidsOf, troubleOf } from './under-test.ts';
 
 const skip = clusterUnavailable() ?? false;
 
@@ -85,60 +86,6 @@ async function killAtRandom(random: Random, kills: number): Promise<void> {
   await cluster.healthy();
 }
 
-/** Books against reality and the log: one start for one start, one end for one start, nothing that nobody asked for. */
-async function assertBook(entry: Entry): Promise<void> {
-  const { name, id, ending } = entry;
-  assert.ok(id !== null);
-  const types = (await historyOf(cluster.socket, id)).map(({ type }) => type);
-  const count = (type: string): number => types.filter((one) => one === type).length;
-  const told = `${name}: ${JSON.stringify(entry)} ${types.join(' ')}`;
-  assert.equal(count('ContainerAssigned'), 1, told);
-  assert.equal(count('ContainerCreated'), 1, told);
-  assert.ok(count('ContainerStarted') >= 1 && count('ContainerStarted') <= entry.starts, told);
-  assert.equal(count('ContainerStartFailed'), 0, told);
-  assert.equal(count('ContainerExited'), count('ContainerStarted'), told);
-  assert.equal(count('ContainerRemoved'), entry.removed ? 1 : 0, told);
-  assert.equal(begun(book, name), count('ContainerStarted'), `${told}: it has really begun ${begun(book, name)} times`);
-  const execs = begun(book, `${name}.exec`);
-  assert.ok(entry.execs === null ? execs <= 1 : execs === entry.execs, `${told}: its exec has run ${execs} times`);
-  assert.equal(count('ContainerRenamed'), entry.newName === null ? 0 : 1, told);
-  if (ending === 'by itself') assert.equal(count('ContainerSignalled'), 0, told);
-  if (entry.removed) return;
-  const { State } = await inspect(id);
-  assert.deepEqual([State.Status, State.ExitCode], ['exited', entry.exitCode], told);
-  // A runtime that is cut short in the middle of a start may have left its complaint there.
-  assert.deepEqual((await logLines(cluster.socket, id)).filter((line) => line.startsWith('out ')), Array.from({ length: count('ContainerStarted') }, () => `out ${name}`), told);
-}
-
-/** What containerd has, what the projection shows and what the books say. */
-async function assertAgreement(expected: ReadonlyMap<string, string>, abandoned: ReadonlySet<string>): Promise<void> {
-  const containerd = containerdOf(cluster);
-  try {
-    const look = async (): Promise<{ shown: unknown; there: unknown; wanted: unknown }> => {
-      const { containers } = await readJson<{ containers: { id: string; name: string; status: string }[] }>(cluster.socket, '/cluster/containers');
-      const present = containers.filter(({ status }) => status !== 'removed').toSorted((a, b) => a.id < b.id ? -1 : 1);
-      const records = (await containerd.containers.list()).map(({ id }) => id).toSorted();
-      const tasks = (await containerd.tasks.list()).map(({ containerId, status }) => `${containerId} ${status}`).toSorted();
-      return {
-        shown: { records: present.map(({ id }) => id), tasks: present.filter(({ status }) => status === 'running').map(({ id }) => `${id} RUNNING`) },
-        there: { records, tasks },
-        wanted: present.filter(({ name }) => !abandoned.has(name)).map(({ id, name }) => `${name} ${id}`).toSorted(),
-      };
-    };
-    const books = [...expected].map(([name, id]) => `${name} ${id}`).toSorted();
-    let last: Awaited<ReturnType<typeof look>> | undefined;
-    await eventually('agreement of books, projection and containerd', async () => {
-      last = await look();
-      return JSON.stringify(last.shown) === JSON.stringify(last.there) && JSON.stringify(last.wanted) === JSON.stringify(books) ? true : undefined;
-    }, { withinMs: 30_000 }).catch(() => {
-      assert.deepEqual(last?.there, last?.shown, 'containerd has what the projection shows');
-      assert.deepEqual(last?.wanted, books, 'the projection shows what the books say');
-    });
-  } finally {
-    containerd.close();
-  }
-}
-
 type Extent = { readonly runtime: RuntimeUnderTest; readonly clients: number; /** After each process was killed once, in turn. */ readonly randomKills: number };
 
 async function survive(t: TestContext, { runtime, clients, randomKills }: Extent): Promise<void> {
@@ -177,10 +124,10 @@ async function survive(t: TestContext, { runtime, clients, randomKills }: Extent
     assert.deepEqual([State.Status, State.ExitCode], ['exited', code], `the exit while ${target} was away is known`);
     assert.deepEqual(await logLines(cluster.socket, id), [`through, ${target} is away`]);
   }
-  for (const entry of lived) await assertBook(entry);
+  for (const entry of lived) await assertBook(entry, { socket: cluster.socket, book });
   const kept = new Map([...lived.filter((entry) => !entry.removed).map((entry) => [entry.newName ?? entry.name, entry.id ?? ''] as const),
     ['steady-plain', steady[0] ?? ''], ['steady-tty', steady[1] ?? ''], ...gated.map(({ target, id }) => [`gated-${target}`, id] as const)]);
-  await assertAgreement(kept, new Set(abandoned.map(({ name }) => name)));
+  await assertAgreement({ hosts: [cluster], sockets: [cluster.socket], expected: kept, abandoned: new Set(abandoned.map(({ name }) => name)) });
   await verified(cluster.socket);
   const status = await supervisorStatus(cluster.config);
   for (const name of startOrder) assert.equal(status?.processes[name]?.state, 'running', `${name} is back without help`);

@@ -45,10 +45,10 @@ export async function pidsOf(cluster: TestCluster): Promise<Record<string, numbe
 /** Warnings and errors at the end of each service's log. With POUCH_TEST_LOGS the logs are copied to that directory. */
 export async function troubleOf(cluster: TestCluster): Promise<string> {
   const keep = process.env['POUCH_TEST_LOGS'];
-  if (keep !== undefined) await cp(join(cluster.directory, 'l'), keep, { recursive: true });
+  if (keep !== undefined) await cp(cluster.config.logs, join(keep, cluster.config.hostId ?? ''), { recursive: true });
   const parts: string[] = [];
   for (const name of startOrder) {
-    const text = await readFile(join(cluster.directory, 'l', `${name}.log`), 'utf8').catch(() => '');
+    const text = await readFile(join(cluster.config.logs, `${name}.log`), 'utf8').catch(() => '');
     const lines = text.split('\n').filter((line) => /"level":(40|50|60|"warn"|"error"|"fatal")|level=(warn|error|fatal)|\[(ERR|WRN|FTL)\]|^\s*at |Error/.test(line));
     parts.push(`── ${name}: ${lines.length} lines of trouble, the last:`, ...lines.slice(-12).map((line) => line.slice(0, 600)));
   }
