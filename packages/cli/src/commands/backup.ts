@@ -6,7 +6,7 @@ import { CliError } from '../errors.ts';
 import { humanSize } from '../format/sizes.ts';
 import { ByteBar } from '../progress/byte-bar.ts';
 
-const keysNeeded = 'authority.json and secrets.key are not in it, and are needed to restore it: keep copies of both elsewhere';
+const keysNeeded = 'Not in it, and needed to restore it: authority.json and secrets.key; keep copies of both elsewhere.';
 
 export async function backup(context: Context, file: string, flags: { readonly quiet?: boolean }): Promise<number> {
   if (file === '-' && process.stdout.isTTY) throw new CliError('a backup is nothing for a terminal', { hint: 'pouch cluster backup FILE, or redirect standard output' });
@@ -38,7 +38,7 @@ export async function backup(context: Context, file: string, flags: { readonly q
     }
   }
   bar.end();
-  if (flags.quiet !== true) process.stderr.write(`Saved ${humanSize(received)}${file === '-' ? '' : ` to ${file}`}. ${keysNeeded[0]?.toUpperCase()}${keysNeeded.slice(1)}.\n`);
+  if (flags.quiet !== true) process.stderr.write(`Saved ${humanSize(received)}${file === '-' ? '' : ` to ${file}`}. ${keysNeeded}\n`);
   return 0;
 }
 
