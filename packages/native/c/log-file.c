@@ -16,7 +16,8 @@
 
 #define LOCK_TRIES 500          /* × 10 ms: how long an earlier writer may take to finish */
 #define DIRECTORY_CHECK_MS 1000
-#define LAST_PATIENCE_MS 1000   /* with readers, once SIGTERM has come */
+#define LAST_PATIENCE_MS 1000   /* with readers, once the container is over */
+#define LEFT_MAX (4 << 20)      /* bytes that are left then: what two pipes of a MiB hold, and their records */
 #define WRITE_TRIES 64          /* short writes and EINTR in one record before it counts as failed */
 
 static int64_t monotonic_ms(void)
@@ -146,22 +147,28 @@ static bool held(const char *name)
 	return busy;
 }
 
-static bool told_to_end(void)
+static bool is_over(const struct log_file *log)
 {
 	sigset_t pending;
-	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+	return log->over || (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1);
 }
 
-/* Output that an attached client has not read yet is not thrown away: the container waits for it, though not for ever. */
-static void wait_for_readers(const struct log_file *log, const char *name)
+/*
+ * Output that an attached client has not read yet is not thrown away: the container waits for it, though not for ever. Whoever ends a container that is over
+ * waits for its log: what is left of it is little, and log.0 grows by that. False: append on, nothing may be thrown away.
+ */
+static bool wait_for_readers(const struct log_file *log, const char *name)
 {
 	struct timespec pause = { 0, 5 * 1000 * 1000 };
 	int64_t until = monotonic_ms() + log->patience_ms;
 	while (held(name) && monotonic_ms() < until) {
-		/* The container is over: what is left is little, and whoever ends it waits. */
-		if (told_to_end() && until > monotonic_ms() + LAST_PATIENCE_MS) until = monotonic_ms() + LAST_PATIENCE_MS;
+		if (is_over(log)) {
+			if (log->size < log->max_size + LEFT_MAX) return false;
+			if (until > monotonic_ms() + LAST_PATIENCE_MS) until = monotonic_ms() + LAST_PATIENCE_MS;
+		}
 		nanosleep(&pause, NULL);
 	}
+	return true;
 }
 
 /*
@@ -172,7 +179,7 @@ static void rotate(struct log_file *log)
 {
 	char from[PATH_MAX + 32], to[PATH_MAX + 32];
 	if (!file_name(to, sizeof to, log, log->max_files)) return;
-	wait_for_readers(log, to);
+	if (!wait_for_readers(log, to)) return;
 	unlink(to);
 	close(log->fd);
 	log->fd = -1;

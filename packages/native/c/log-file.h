@@ -1,6 +1,7 @@
 /*
  * One container's log on disk: appending, rotation, repair of a torn end. It reads no container output and never blocks on it. A rotation
- * waits for attached clients (log-file.c, wait_for_readers), no longer than `patience_ms`, and a second once SIGTERM is pending.
+ * waits for attached clients (log-file.c, wait_for_readers), no longer than `patience_ms`; once the container is over (`over`, or SIGTERM is pending) the
+ * file grows instead.
  */
 #ifndef POUCH_LOG_FILE_H
 #define POUCH_LOG_FILE_H
@@ -14,6 +15,7 @@ struct log_file {
 	int64_t max_size;   /* bytes of one file; 0: no limit */
 	int max_files;      /* files kept, the current one included; at least 1 */
 	int64_t patience_ms; /* for a client that reads too slowly, at each rotation; the caller ignores SIGIO */
+	bool over;          /* nothing more is written by the container than what is there to be read */
 	uint16_t flags;
 	int fd;             /* log.0, or -1 when it cannot be written now */
 	int lock;           /* dir/lock, held while this process writes, or -1 */

@@ -166,7 +166,7 @@ static void copy(struct log_file *log, struct source sources[2], int signals, in
 			/* The signal's arrival is all that matters. */
 			if (read(signals, &info, sizeof info) <= 0) continue;
 			finishing = true;
-			log->patience_ms = FINISH_MS / 5;
+			log->over = true;
 			deadline = monotonic_ms() + FINISH_MS;
 		}
 	}

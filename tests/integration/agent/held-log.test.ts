@@ -87,7 +87,7 @@ test('a reader that does not hold it, or has lost patience of the writer, makes 
   }
 });
 
-test('the end of the container ends the waiting', { timeout: 120_000 }, async () => {
+test('the end of the container ends the waiting, and what it had written by then is not thrown away', { timeout: 120_000 }, async () => {
   const dir = await emptyLog('over');
   const cursor = new LogCursor(dir, 0, { hold: true });
   await cursor.open();
@@ -98,6 +98,15 @@ test('the end of the container ends the waiting', { timeout: 120_000 }, async ()
   for (let before = -1, now = 0; before !== now; before = now, now = writer.stdout.writableLength) await delay(100);
   writer.child.kill('SIGTERM');
   await writer.exited;
+  let [position, ended] = [0, false];
+  for (let records = await cursor.read(); records.length > 0; records = await cursor.read()) {
+    for (const record of records) {
+      assert.equal(record.position, position);
+      position = record.nextPosition;
+      ended = record.kind === 'end';
+    }
+  }
+  assert.ok(ended && position > chunk.length * 2, `read up to ${position}`);
   await cursor.close();
   await written;
 });
