@@ -105,10 +105,14 @@ async function main(wanted: readonly string[]): Promise<void> {
   }
   if (wants('typecheck')) await check('typecheck', 'tsc', ['-p', '.']);
   if (wants('lint')) await check('lint', 'eslint', ['.', '--max-warnings', '0']);
-  // Two cores: two files at a time; end-to-end tests start whole clusters, one after the other.
+  // Two cores: two files at a time. What breaks things, or counts what is on the machine, runs by itself.
   if (wants('unit')) await runPart('unit', 2, await testFiles('unit', 'simulation'));
   if (wants('integration')) await runPart('integration', 2, await testFiles('integration'));
-  if (wants('e2e')) await runPart('e2e', 1, await testFiles('e2e'));
+  if (wants('e2e')) {
+    const alone = await testFiles('e2e/faults', 'e2e/scripts');
+    await runPart('e2e', 2, (await testFiles('e2e')).filter((file) => !alone.includes(file)));
+    await runPart('e2e, alone', 1, alone);
+  }
   await runPart('chosen', 1, paths);
 
   heading(`result, after ${Math.round((Date.now() - began) / 1_000)} s`);
