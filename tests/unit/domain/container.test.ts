@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import {
   decideContainer, evolveContainer, maxPendingRequests, maxRememberedFailures, type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerSpec,
 } from '@pouch/domain';
-import { aContainerId, aHostId, anExit, aRun, aSpec } from '../../fixtures/domain.ts';
+import { aContainerId, aHostId, anExit, aRun, aSpec, statusOf } from '../../fixtures/domain.ts';
 
 const now = 5_000;
 
@@ -255,4 +255,27 @@ test('on-failure counts restarts that came to nothing, and gives up', () => {
   });
   assert.deepEqual(statuses, ['restarting', 'restarting', 'exited']);
   assert.equal(given(events).state?.restartCount, 3);
+});
+
+test('a stop that the host had not heard of when a run ended is not done by that end where the container comes back by its policy', () => {
+  const always = [assigned({ restartPolicy: { name: 'always', maximumRetryCount: 0 } }), created, requested('s1', { kind: 'start' }), started('s1'), requested('c1', stop)];
+  const unaware: ContainerCommand = { type: 'ReportExit', exit: anExit('s1'), hostShutdown: false, knew: { manuallyStopped: false, requests: [] } };
+  const ended = given(always).when(unaware).types(['ContainerExited']);
+  assert.deepEqual([ended?.status, ended?.status === 'removed' ? [] : ended?.requests.map(({ commandId }) => commandId)], ['restarting', ['c1']]);
+  // It had come back already: then the stop is of that run.
+  const back: ContainerCommand = { type: 'ReportStarted', byPolicy: true, run: aRun('p1') };
+  const events = decideContainer(ended, back, now);
+  assert.ok(events.ok);
+  const again = events.events.reduce<Container | null>(evolveContainer, ended);
+  assert.deepEqual(statusOf(again), 'running');
+  const known: ContainerCommand = { type: 'ReportExit', exit: anExit('p1'), hostShutdown: false, knew: { manuallyStopped: true, requests: ['c1'] } };
+  const last = decideContainer(again, known, now);
+  assert.deepEqual(last.ok && last.events.map(({ type }) => type), ['ContainerExited', 'ContainerStopped']);
+  // It had not: the stop ends the waiting.
+  assert.deepEqual(decideContainer(ended, { type: 'ReportRestartCancelled' }, now), { ok: true, events: [{ type: 'ContainerRestartCancelled', atMs: now }, { type: 'ContainerStopped', commandIds: ['c1'], atMs: now }] });
+});
+
+test('a stop that the host had not heard of is done by the end of a container that does not come back', () => {
+  const unaware: ContainerCommand = { type: 'ReportExit', exit: anExit('s1'), hostShutdown: false, knew: { manuallyStopped: false, requests: [] } };
+  given([...running, requested('c1', stop)]).when(unaware).types(['ContainerExited', 'ContainerStopped']);
 });

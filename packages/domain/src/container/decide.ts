@@ -26,7 +26,8 @@ export type ContainerCommand =
   | { readonly type: 'ReportStartFailed'; readonly startId: string; readonly exitCode: number; readonly code: string; readonly message: string }
   | { readonly type: 'ReportSignalled'; readonly commandId: string; readonly signal: string }
   | { readonly type: 'ReportOomKilled' }
-  | { readonly type: 'ReportExit'; readonly exit: Exit; readonly hostShutdown: boolean }
+  /** `knew`: what the host knew of what people want; it went on by that, perhaps with a restart, while the log was away. Absent in reports of older agents. */
+  | { readonly type: 'ReportExit'; readonly exit: Exit; readonly hostShutdown: boolean; readonly knew?: { readonly manuallyStopped: boolean; readonly requests: readonly string[] } }
   | { readonly type: 'ReportRestartCancelled' }
   | { readonly type: 'ReportPaused'; readonly commandId: string | null }
   | { readonly type: 'ReportUnpaused'; readonly commandId: string | null }
@@ -76,7 +77,7 @@ export function decideContainer(state: Container | null, command: ContainerComma
     case 'ReportOomKilled':
       return accept({ type: 'ContainerOomKilled', atMs: nowMs });
     case 'ReportExit':
-      return decideExit(state, command.exit, command.hostShutdown);
+      return decideExit(state, command);
     case 'ReportRestartCancelled':
       if (state.status !== 'restarting') return accept();
       return accept({ type: 'ContainerRestartCancelled', atMs: nowMs }, ...stopped(state, nowMs), ...killed(state, nowMs));
@@ -158,26 +159,29 @@ function decideStartFailed(state: Container, failed: { startId: string; exitCode
     return accept(...events);
   }
   // A start by policy that failed counts as a run that ended at once: the policy goes on with its back-off.
-  return decideExit(state, { startId, startedAtMs: nowMs, finishedAtMs: nowMs, exitCode, oomKilled: false, error: message }, false);
+  return decideExit(state, { exit: { startId, startedAtMs: nowMs, finishedAtMs: nowMs, exitCode, oomKilled: false, error: message }, hostShutdown: false });
 }
 
-function decideExit(state: Container, exit: Exit, hostShutdown: boolean): ContainerDecision {
+function decideExit(state: Container, { exit, hostShutdown, knew: told }: Omit<Extract<ContainerCommand, { type: 'ReportExit' }>, 'type'>): ContainerDecision {
   if (state.status === 'assigned') return accept();
-  const told = state.status === 'running' || state.status === 'paused' ? state.run.startId !== exit.startId : state.lastExit?.startId === exit.startId;
-  if (told) return accept(); // an exit of an earlier start
+  const before = state.status === 'running' || state.status === 'paused' ? state.run.startId !== exit.startId : state.lastExit?.startId === exit.startId;
+  if (before) return accept(); // an exit of an earlier start
   const { backoffStep, manuallyStopped } = state;
+  // One that has been replaced goes, whatever its host has made of it meanwhile.
+  const knew = state.replaced === undefined ? told : undefined;
   const restart = nextRestart(state.spec.restartPolicy, {
     exitCode: exit.exitCode,
     ranMs: exit.finishedAtMs - exit.startedAtMs,
     restartCount: restartsUpTo(state),
     backoffStep,
-    manuallyStopped,
+    manuallyStopped: knew?.manuallyStopped ?? manuallyStopped,
     hostShutdown,
   });
   const events: ContainerEvent[] = [
     { type: 'ContainerExited', exit, restart: restart === null ? null : { atMs: exit.finishedAtMs + restart.delayMs, backoffStep: restart.backoffStep } },
   ];
-  events.push(...stopped(state, exit.finishedAtMs));
+  // Where it comes back, or is back already, only a stop that the host knew of has been carried out by this end; another one is still to be.
+  events.push(...stopped(state, exit.finishedAtMs, restart === null ? undefined : knew?.requests));
   const comesBack = restart !== null || state.requests.some(({ action }) => action.kind === 'restart' || action.kind === 'start' || action.kind === 'remove');
   if (state.spec.autoRemove && !comesBack) events.push(autoRemoval(exit.startId, exit.finishedAtMs));
   return accept(...events);
@@ -190,8 +194,9 @@ export function autoRemoveCommandId(startId: string): string {
 
 const autoRemoval = (startId: string, atMs: number): ContainerEvent => ({ type: 'ContainerRequested', commandId: autoRemoveCommandId(startId), action: { kind: 'remove', force: true }, atMs });
 
-function stopped(state: Container, atMs: number): ContainerEvent[] {
-  const commandIds = state.requests.filter(({ action }) => action.kind === 'stop').map((request) => request.commandId);
+/** `known`: no others than these; undefined: all. */
+function stopped(state: Container, atMs: number, known?: readonly string[]): ContainerEvent[] {
+  const commandIds = state.requests.filter(({ action, commandId }) => action.kind === 'stop' && (known === undefined || known.includes(commandId))).map((request) => request.commandId);
   return commandIds.length === 0 ? [] : [{ type: 'ContainerStopped', commandIds, atMs }];
 }
 

@@ -26,10 +26,12 @@ export async function finish(rooms: Rooms, container: Container): Promise<void> 
   }
   const error = end?.error ?? (isMachine(container.spec) && code >= firstUnusualCode && code !== sigkillCode ? await kernelRefused(rooms, container, run.startId) : null);
   const exit = { startId: run.startId, startedAtMs: run.startedAtMs, finishedAtMs: Math.max(atMs, run.startedAtMs), exitCode: code, oomKilled, error };
-  void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
+  void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active, knew: known(container) });
   rooms.logger.info({ containerId: id, startId: run.startId, exitCode: code, oomKilled }, 'container exited');
   await clearRun(rooms, container);
 }
+
+const known = ({ manuallyStopped, requests }: Container): { manuallyStopped: boolean; requests: string[] } => ({ manuallyStopped, requests: requests.map(({ commandId }) => commandId) });
 
 async function kernelRefused({ layout, machines, logger }: Rooms, { id, spec }: Container, startId: string): Promise<string | null> {
   try {
@@ -45,7 +47,7 @@ export async function lost(rooms: Rooms, container: Container, { startId, starte
   const { id } = container;
   const error = 'the container was lost: its host was restarted or its task was removed by somebody else';
   const exit = { startId, startedAtMs, finishedAtMs: Math.max(rooms.now(), startedAtMs), exitCode: 255, oomKilled: false, error };
-  void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active });
+  void rooms.report(id, { type: 'ReportExit', exit, hostShutdown: rooms.shutdown.active, knew: known(container) });
   rooms.logger.warn({ containerId: id, startId }, 'container was lost');
   if (rooms.tasks.get(id) === null) await clearRun(rooms, container);
 }
