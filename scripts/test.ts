@@ -13,7 +13,7 @@ import { clusterNeeds, installMissing, testNeeds } from './system-packages.ts';
 import { runFile } from './testing/run-file.ts';
 
 /** One file may take this long: a hang fails with the file's name. */
-const fileTimeoutMs = 6 * 60_000;
+const fileTimeoutMs = 8 * 60_000;
 /** No file is begun after this; below what CI allows for everything together. */
 const totalTimeoutMs = 50 * 60_000;
 
