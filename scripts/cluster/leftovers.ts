@@ -85,7 +85,7 @@ export async function removeCgroups(parent: string): Promise<void> {
 }
 
 /** Removes the bridge and the firewall rules that name it or its network. */
-export async function removeNetwork(config: ClusterConfig): Promise<void> {
+export async function removeNetwork(config: Pick<ClusterConfig, 'bridge'>): Promise<void> {
   const ip = await locateProgram('ip');
   if (ip !== undefined) await run(ip, ['link', 'delete', config.bridge]).catch(() => undefined); // there may never have been one
   for (const name of ['iptables', 'ip6tables']) {

@@ -18,7 +18,7 @@ import { HostClient } from '@pouch/pipes';
 import { createLogger } from '@pouch/process';
 import { startAgent, type Agent } from '../../../services/agent/src/agent.ts';
 import { readConfig } from '../../../services/agent/src/config.ts';
-import { removeCgroups } from '../../../scripts/cluster/leftovers.ts';
+import { removeCgroups, removeNetwork } from '../../../scripts/cluster/leftovers.ts';
 import { startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { aSpec } from '../../fixtures/domain.ts';
 import { busyboxImage, dockerArchive } from '../../fixtures/images.ts';
@@ -97,7 +97,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
   mkdirSync(directory);
   const variables: Record<string, string> = {
     POUCH_HOST_ID: host, POUCH_NATS_URL: nats.url, POUCH_CONTAINERD_SOCKET: containerd.socketPath, POUCH_DATA_DIR: join(directory, 'data'), POUCH_RUN_DIR: join(directory, 'run'),
-    POUCH_CGROUP_PARENT: `pouch-test-${randomBytes(4).toString('hex')}`, POUCH_LOG_LEVEL: process.env['POUCH_TEST_LOG'] ?? 'silent', PATH: process.env['PATH'] ?? '', ...env,
+    POUCH_BRIDGE: `pa${randomBytes(4).toString('hex')}`, POUCH_SUBNET: `10.190.${randomBytes(1)[0] ?? 0}.0/24`, POUCH_CGROUP_PARENT: `pouch-test-${randomBytes(4).toString('hex')}`, POUCH_LOG_LEVEL: process.env['POUCH_TEST_LOG'] ?? 'silent', PATH: process.env['PATH'] ?? '', ...env,
   };
   const config = readConfig(variables);
   const heads = new Map<string, Recorded<'container'>>();
@@ -246,6 +246,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
       } finally {
         await Promise.allSettled([containerd.stop(), nats.stop()]);
         await removeCgroups(variables['POUCH_CGROUP_PARENT'] as string);
+        await removeNetwork({ bridge: variables['POUCH_BRIDGE'] as string });
       }
     },
   };
