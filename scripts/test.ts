@@ -23,6 +23,9 @@ const skips: string[] = [];
 const failures: string[] = [];
 /** Failed first and passed when run again by itself: shown, so that somebody looks. */
 const unsteady: string[] = [];
+/** Of each file, with both runs where there were two. */
+const took: { readonly file: string; readonly seconds: number }[] = [];
+const slowestShown = 12;
 const began = Date.now();
 
 function heading(text: string): void {
@@ -83,17 +86,20 @@ async function runAndTell(file: string): Promise<void> {
   total.skipped += result.skipped;
   skips.push(...result.skips);
   failures.push(...result.failures);
+  took.push({ file: relative(repositoryDir, file), seconds: result === first ? first.seconds : first.seconds + result.seconds });
   console.log(`\n${relative(repositoryDir, file)} (${result.seconds.toFixed(1)} s)\n${result.text.trimEnd()}`);
 }
 
 async function runPart(name: string, atOnce: number, files: readonly string[]): Promise<void> {
   if (files.length === 0) return;
   heading(`${name}: ${files.length} files, ${atOnce} at a time`);
+  const partBegan = Date.now();
   const left = [...files];
   await Promise.all(Array.from({ length: atOnce }, async () => {
     for (let file = left.shift(); file !== undefined; file = left.shift()) await runAndTell(file);
   }));
   await endOrphanedClusters((line) => console.log(line));
+  console.log(`\n${name} took ${Math.round((Date.now() - partBegan) / 1_000)} s`);
 }
 
 async function main(wanted: readonly string[]): Promise<void> {
@@ -115,6 +121,10 @@ async function main(wanted: readonly string[]): Promise<void> {
   }
   await runPart('chosen', 1, paths);
 
+  if (took.length > 1) {
+    heading('the slowest files');
+    for (const { file, seconds } of took.toSorted((a, b) => b.seconds - a.seconds).slice(0, slowestShown)) console.log(`${seconds.toFixed(1).padStart(6)} s  ${file}`);
+  }
   heading(`result, after ${Math.round((Date.now() - began) / 1_000)} s`);
   for (const line of skips) console.log(`skipped  ${line}`);
   for (const line of unsteady) console.log(`UNSTEADY ${line}`);

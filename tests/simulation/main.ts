@@ -3,8 +3,10 @@
 import { parseArgs } from 'node:util';
 import { simulate, type Outcome } from './simulate.ts';
 
+/** The rule stands first, for who keeps only a beginning, and again below the trace, where a terminal ends. */
 export function explain({ seed, violation, trace, digest }: Outcome): string {
-  return [...trace, '', `seed ${seed} broke a rule: ${violation}`, `again: npm run simulate -- --seed ${seed}    (digest ${digest})`].join('\n');
+  const broken = `seed ${seed} broke a rule: ${violation}`;
+  return [broken, '', ...trace, '', broken, `again: npm run simulate -- --seed ${seed}    (digest ${digest})`].join('\n');
 }
 
 if (import.meta.main) {

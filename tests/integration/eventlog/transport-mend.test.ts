@@ -1,7 +1,11 @@
 // Connections to NATS through a network that fails in the middle of a greeting, or takes nothing any more: a proxy stands between.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import { connectNats, type NatsLink } from '@pouch/eventlog';
@@ -123,4 +127,34 @@ test('a connection whose peer takes nothing any more is left for another one, wh
     await until('another connection', () => link.epoch > epoch || undefined);
     await nc.flush();
   });
+});
+
+test('a connection that is reset between the greeting and TLS ends that attempt and nothing else', { timeout: 60_000 }, async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'pouch-test-mend-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  // Whoever reads it waits for a writer.
+  const caFile = join(directory, 'ca.pem');
+  execFileSync('mkfifo', [caFile]);
+  const greeted: Socket[] = [];
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.write('INFO {"server_id":"test","version":"2.10.27","max_payload":1048576,"tls_required":true}\r\n');
+    greeted.push(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const link = connectNats({ servers: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`, name: 'test', logger, caFile });
+  try {
+    const writer = await open(caFile, 'w');
+    greeted[0]?.resetAndDestroy();
+    await delay(300); // it arrives, while the certificate is still being read
+    await rm(caFile);
+    await writeFile(caFile, 'no certificate');
+    await writer.close();
+    await until('another attempt', () => greeted.length > 1 || undefined);
+  } finally {
+    await link.close();
+    for (const socket of greeted) socket.destroy();
+    server.close();
+  }
 });
