@@ -2,9 +2,9 @@
 // It knows nothing of streams; who needs one connection for the log and one for bulk bytes makes two of these.
 import { readFileSync } from 'node:fs';
 import { connect, createInbox, credsAuthenticator, ErrorCode, Events, NatsError, type Msg, type MsgHdrs, type NatsConnection } from 'nats';
-import { isDelivery } from '@pouch/contracts';
 import { systemClock, type Clock, type Logger } from '@pouch/process';
 import { LogUnavailable } from './errors.ts';
+import { Requests } from './requests.ts';
 import './transport-mend.ts';
 
 /** Where NATS is and who we are to it. */
@@ -41,10 +41,10 @@ export class NatsLink {
   readonly #options: ConnectOptions;
   readonly #clock: Clock;
   readonly #listeners = new Set<(connected: boolean) => void>();
-  readonly #inFlight = new Set<(error: Error) => void>();
   readonly #opened = Promise.withResolvers<NatsConnection>();
   readonly #wakeDial = Promise.withResolvers<void>();
   #nc: NatsConnection | null = null;
+  #requests: Requests | null = null;
   #connected = false;
   #closed = false;
   #epoch = 0;
@@ -120,23 +120,12 @@ export class NatsLink {
    * Rejects with LogUnavailable; its `outcome` is `not-sent` where the server cannot have seen it.
    */
   async request(subject: string, payload: Uint8Array | string, { timeoutMs, headers }: { readonly timeoutMs: number; readonly headers?: MsgHdrs }): Promise<Msg> {
-    const nc = this.#nc;
-    if (nc === null || !this.#connected) throw new LogUnavailable('NATS cannot be reached');
-    const broken = Promise.withResolvers<never>();
-    this.#inFlight.add(broken.reject);
+    if (this.#requests === null || !this.#connected) throw new LogUnavailable('NATS cannot be reached');
     try {
-      const answer = await Promise.race([nc.request(subject, payload, { timeout: Math.max(1, timeoutMs), ...(headers === undefined ? {} : { headers }) }), broken.promise]);
-      if (isDelivery(answer.reply)) throw new LogUnavailable('what came is no answer, but a message that a consumer delivers here', { outcome: 'unknown' });
-      return answer;
+      return await this.#requests.request(subject, payload, { timeoutMs, ...(headers === undefined ? {} : { headers }) });
     } catch (error) {
-      if (error instanceof LogUnavailable) throw error;
-      const code = error instanceof NatsError ? error.code : '';
-      if (code === ErrorCode.NoResponders) throw new LogUnavailable('JetStream does not answer: it is not enabled, starting, or without a leader', { cause: error });
-      if (code === ErrorCode.Timeout) throw new LogUnavailable(`no answer from NATS within ${timeoutMs} ms`, { cause: error, outcome: 'unknown' });
-      if (code === ErrorCode.MaxPayloadExceeded || !(error instanceof NatsError)) throw error;
-      throw new LogUnavailable(`NATS: ${error.message}`, { cause: error, outcome: 'unknown' });
-    } finally {
-      this.#inFlight.delete(broken.reject);
+      if (!(error instanceof NatsError) || error.code === ErrorCode.MaxPayloadExceeded) throw error;
+      throw new LogUnavailable(`NATS: ${error.message}`, { cause: error });
     }
   }
 
@@ -173,6 +162,7 @@ export class NatsLink {
         });
         if (this.#closed) return await nc.close();
         this.#nc = nc;
+        this.#requests = new Requests(nc, createInbox(inboxPrefix));
         void this.#watch(nc);
         this.#dials = 0;
         this.#epoch += 1;
@@ -195,7 +185,7 @@ export class NatsLink {
   async #watch(nc: NatsConnection): Promise<void> {
     const { logger, name } = this.#options;
     let lostAtMs = 0;
-    for await (const { type, data } of nc.status()) {
+    for await (const { type, data, permissionContext } of nc.status()) {
       switch (type) {
         case Events.Disconnect:
           // Told again at each failed dial; only the first is news.
@@ -211,7 +201,8 @@ export class NatsLink {
           this.#change(true);
           break;
         case Events.Error:
-          logger.error({ name, error: data }, 'NATS answered with an error');
+          logger.error({ name, error: data, ...permissionContext }, 'NATS answered with an error');
+          if (permissionContext?.operation === 'publish') this.#requests?.refused(permissionContext.subject);
           break;
         case Events.LDM:
           logger.warn({ name, server: data }, 'the NATS server is about to shut down');
@@ -229,8 +220,7 @@ export class NatsLink {
     this.#connected = connected;
     if (!connected) {
       // Sent or not, nobody can say.
-      const error = new LogUnavailable('the connection to NATS broke', { outcome: 'unknown' });
-      for (const reject of [...this.#inFlight]) reject(error);
+      this.#requests?.fail(new LogUnavailable('the connection to NATS broke', { outcome: 'unknown' }));
     }
     for (const listener of [...this.#listeners]) listener(connected);
   }
