@@ -92,6 +92,12 @@ test('events in one line', () => {
   const event: ClusterEvent = { seq: 42, subject: 's', kind: 'container', hostId: 'h1', id: 'abcdef0123456789', name: 'web', events: [{ type: 'ContainerStarted' }, { type: 'FromTheFuture' }], service: 'agent', actor: 'agent', cause: null, commandId: 'c', atMs: 1_700_000_000_123, storedAtMs: 0 };
   assert.equal(clusterEventLine(event), '42 2023-11-14T22:13:20.123Z container web (abcdef012345 on h1) ContainerStarted, FromTheFuture by agent');
   assert.equal(clusterEventLine({ ...event, kind: 'host', id: 'h1', name: null, actor: 'root', service: 'api' }), '42 2023-11-14T22:13:20.123Z host h1 ContainerStarted, FromTheFuture by root through api');
+  const line = (one: ClusterEvent['events'][number]): string => clusterEventLine({ ...event, events: [one] }).replace(/^.*h1\) /, '');
+  assert.equal(line({ type: 'ContainerExited', exit: { exitCode: 137 } } as never), 'ContainerExited (exit 137) by agent');
+  assert.equal(line({ type: 'ContainerRequested', action: { kind: 'kill', signal: 'SIGHUP' } } as never), 'ContainerRequested (kill, SIGHUP) by agent');
+  assert.equal(line({ type: 'PlacementRefused', message: 'no\n\u001b[2Jhost' } as never), 'PlacementRefused (no\\n\\u001b[2Jhost) by agent');
+  assert.equal(line({ type: 'AccessRefused', refusals: [{ reason: 'needs operate' }, {}] } as never), 'AccessRefused (needs operate, and 1 more) by agent');
+  assert.equal(line({ type: 'FromTheFuture', message: 'x'.repeat(300), exit: 7, refusals: null } as never), `FromTheFuture (${'x'.repeat(199)}…) by agent`);
 });
 
 test('the report of verify tells what differs', () => {

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import { isSystemError, type EngineClient } from '../engine/client.ts';
 import { serverEvents } from '../engine/lines.ts';
 import { ApiError, CliError, UnreachableError } from '../errors.ts';
+import { eventWords } from '../format/event-words.ts';
 import { toTemplate } from '../format/template.ts';
 import { rfc3339Nano, toUnixTime } from '../format/times.ts';
 
@@ -85,11 +86,11 @@ async function followOnce(client: EngineClient, query: Readonly<Record<string, s
   }
 }
 
-/** `42 2026-01-31T12:00:00.123Z container hypervisor (1a2b3c4d5e6f on host-1) ContainerStarted by agent`. */
+/** `42 2026-01-31T12:00:00.123Z container hypervisor (1a2b3c4d5e6f on host-1) ContainerExited (exit 137) by agent`. */
 export function clusterEventLine(event: ClusterEvent): string {
   const time = rfc3339Nano(BigInt(event.atMs) * 1_000_000n).replace(/\d{6}Z$/, 'Z');
   const where = event.hostId === null || event.hostId === event.id ? event.id.slice(0, 12) : `${event.id.slice(0, 12)} on ${event.hostId}`;
   const who = event.actor === event.service || event.actor === '' ? event.service : `${event.actor} through ${event.service}`;
-  const types = event.events.map(({ type }) => type).join(', ');
-  return `${event.seq} ${time} ${event.kind} ${event.name === null || event.name === '' ? where : `${event.name} (${where})`} ${types} by ${who}`;
+  const what = event.events.map(eventWords).join(', ');
+  return `${event.seq} ${time} ${event.kind} ${event.name === null || event.name === '' ? where : `${event.name} (${where})`} ${what} by ${who}`;
 }

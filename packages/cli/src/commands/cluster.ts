@@ -104,7 +104,7 @@ export async function rebuild(context: Context, flags: { readonly format?: strin
   if (last === null) throw new CliError('the API ended the rebuild without a word');
   if (last.state === 'failed') throw new CliError(`the rebuild failed: ${last.error ?? 'no reason was given'}`, { hint: 'the old projection goes on serving' });
   if (last.state === 'rebuilding') throw new CliError('the API ended the rebuild before it was done', { hint: 'pouch cluster rebuild begins again' });
-  if (flags.format !== 'json') process.stdout.write(`Rebuilt from ${last.messages} messages, up to sequence ${last.seq}, in ${(last.elapsedMs / 1000).toFixed(2)} s (${Math.round(last.messagesPerSecond)} a second)\n`);
+  if (flags.format !== 'json') process.stdout.write(`Rebuilt from ${last.messages} messages, up to sequence ${last.seq}, in ${(last.elapsedMs / 1000).toFixed(2)} s\n`);
   return 0;
 }
 

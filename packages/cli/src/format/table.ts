@@ -11,9 +11,12 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** One line a row, with three spaces between columns and none at the end; control characters are made visible so that no name can forge a line. */
+/** Control characters as JSON writes them, so that nothing that somebody named can forge a line or drive the terminal. */
+export const visible = (text: string): string => text.replaceAll(/[\p{Cc}]/gu, (char) => JSON.stringify(char).slice(1, -1));
+
+/** One line a row, with three spaces between columns and none at the end; control characters are made visible. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows].map((row) => row.map((cell) => cell.replaceAll(/[\p{Cc}]/gu, (char) => JSON.stringify(char).slice(1, -1))));
+  const lines = [header, ...rows].map((row) => row.map(visible));
   const widths = header.map((_, column) => Math.max(...lines.map((row) => displayWidth(row[column] ?? ''))));
   return `${lines.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell + ' '.repeat((widths[column] as number) - displayWidth(cell)))).join('   ').trimEnd()).join('\n')}\n`;
 }

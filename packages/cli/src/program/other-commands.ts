@@ -99,7 +99,7 @@ export function addClusterCommands(program: PouchCommand, { context, does }: Run
     .addOption(list('--on-host <id>', 'of this host'))
     .addOption(list('--container <name>', 'of this container, by name or id'))
     .addOption(list('--type <type>', 'with events of this type, e.g. ContainerStarted'))
-    .addOption(list('--actor <actor>', 'wanted by this actor'))
+    .addOption(list('--actor <actor>', 'wanted by this actor, e.g. local (the unix socket), token:NAME or tls:NAME'))
     .addOption(new Option('--since <time>', 'begin at a time, or how long ago (10m)'))
     .addOption(new Option('--until <time>', 'end at a time'))
     .addOption(new Option('--after <sequence>', 'begin after this sequence').argParser(String))
