@@ -1,9 +1,9 @@
 // `npm run down`, `restart` and `status`: the other verbs of a one-machine cluster. Installs and builds nothing.
-import { join } from 'node:path';
+import { onTop } from './cluster/changes.ts';
 import { currentConfig, startCluster, stopCluster } from './cluster/cluster.ts';
 import { clusterProblems, supervisorStatus } from './cluster/health.ts';
 import { setStoreAside } from './cluster/nats-store.ts';
-import { OptionError, optionsHelp, orderForRestore, parseClusterArguments } from './cluster/options.ts';
+import { natsStore, OptionError, optionsHelp, orderForRestore, parseClusterArguments, startOrder } from './cluster/options.ts';
 
 const say = (line: string): void => console.log(`  ${line}`);
 
@@ -37,13 +37,14 @@ async function main(args: readonly string[]): Promise<void> {
   if (verb === 'status') return await status(options);
   if (process.getuid?.() !== 0) throw new OptionError(`\`npm run ${verb ?? 'down'}\` ends root's processes: run it as root`);
   if (verb === 'restart') {
+    const before = await currentConfig(options);
     await stopCluster(options, { keepContainers: true }, say);
     const forRestore = flags.has('for-restore');
     if (forRestore) {
-      const aside = await setStoreAside(join((await currentConfig(options)).data, 'nats'), `before-restore-${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`);
+      const aside = await setStoreAside(natsStore(before), `before-restore-${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`);
       if (aside !== null) say(`the log that was here is kept in ${aside}`);
     }
-    const { processes } = await startCluster(forRestore ? { ...options, processes: orderForRestore } : options, say);
+    const { processes } = await startCluster({ ...onTop(before, options), processes: forRestore ? orderForRestore : startOrder }, say);
     say(forRestore ? `${processes.join(', ')} run; \`pouch cluster restore FILE\` is next, \`npm run restart\` after it` : 'up again');
   } else if (verb === 'down') {
     await stopCluster(options, { purge: flags.has('purge') }, say);

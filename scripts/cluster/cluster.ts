@@ -13,6 +13,7 @@ import { provideAuthority, provideMember } from '@pouch/membership';
 import { newKeyFile } from '@pouch/sealing';
 import { environment, repositoryDir } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
+import { changesOf, onTop } from './changes.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
 import { endShims, removeCgroups, removeNetwork, unmountBelow } from './leftovers.ts';
 import { storeConflict } from './nats-store.ts';
@@ -137,13 +138,16 @@ async function launchSupervisor(config: ClusterConfig): Promise<void> {
   child.unref();
 }
 
-/** Starts what does not run and waits until the cluster is whole. Idempotent. */
+/** Starts what does not run and waits until the cluster is whole; where it runs with other options than those given, its processes are started anew. Idempotent. */
 export async function startCluster(options: ClusterOptions, say: Say): Promise<ClusterConfig> {
   const wanted = resolveCluster(options);
   const running = await readPidFile(supervisorPidFile(wanted.run)) !== undefined;
   let config: ClusterConfig;
   if (running) {
     config = await currentConfig(options);
+    const { anew, fixed } = changesOf(config, options, wanted);
+    if (fixed.length > 0) throw new OptionError(`it runs with another ${fixed.join(', ')}, which cannot change under its containers: \`npm run down\` first`);
+    if (anew.length > 0) return await restartCluster(options, `for another ${anew.join(', ')}`, say);
   } else {
     const conflict = wanted.processes.includes('agent') ? networkConflict(wanted, await addressesHere(wanted)) : null;
     if (conflict !== null) throw new OptionError(conflict);
@@ -156,6 +160,18 @@ export async function startCluster(options: ClusterOptions, say: Say): Promise<C
   }
   await waitUntilHealthy(config, healthyWithinMs, (problems) => say(`waiting: ${problems.join('; ')}`));
   return config;
+}
+
+/** Starts the processes anew, with `options` on top of those that they had; containers go on. */
+export async function restartCluster(options: ClusterOptions, why: string, say: Say): Promise<ClusterConfig> {
+  const config = await currentConfig(options);
+  const together = onTop(config, options);
+  // Before anything is stopped.
+  const conflict = config.processes.includes('nats') ? await storeConflict(natsStore(config), resolveCluster(together).natsCluster?.servers.length ?? 1) : null;
+  if (conflict !== null) throw new OptionError(conflict);
+  say(`starting the processes anew ${why}; containers go on`);
+  await stopCluster(options, { keepContainers: true }, say);
+  return await startCluster(together, say);
 }
 
 /** Ends the supervisor, or, where it is gone already, the processes that it left. */

@@ -12,6 +12,7 @@ import { identify, isRunning } from '../../../scripts/cluster/process-identity.t
 import { startOrder } from '../../../scripts/cluster/options.ts';
 import { clusterUnavailable, startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
 import { until } from '../../fixtures/native.ts';
+import { freePort } from '../../fixtures/nats.ts';
 
 const skip = clusterUnavailable() ?? false;
 const silent = (): void => undefined;
@@ -83,6 +84,24 @@ test('a second start changes nothing', { skip }, async () => {
   const before = await supervisorStatus(cluster.config);
   await startCluster(cluster.options, silent);
   assert.deepEqual(await supervisorStatus(cluster.config), before);
+});
+
+test('a start with other options has the processes started anew with them, and the containers go on; what containers have of their host stays', { skip }, async () => {
+  const id = await runContainer('unmoved', 'no');
+  const before = await stateOf(id);
+  const tcp = `127.0.0.1:${await freePort()}`;
+  const said: string[] = [];
+  await startCluster({ ...cluster.options, tcp }, (line) => said.push(line));
+  assert.match(said.join('\n'), /for another --tcp; containers go on/);
+  assert.equal((await fetch(`http://${tcp}/_ping`)).status, 200);
+  const now = await stateOf(id);
+  assert.deepEqual([now.Running, now.Pid], [true, before.Pid]);
+  // Not given is no change.
+  const supervisor = await supervisorStatus(cluster.config);
+  await startCluster(cluster.options, silent);
+  assert.deepEqual(await supervisorStatus(cluster.config), supervisor);
+  await assert.rejects(startCluster({ ...cluster.options, subnet: '10.1.2.0/24', bridge: 'other0' }, silent), /another --bridge, --subnet.*npm run down/);
+  assert.deepEqual(await supervisorStatus(cluster.config), supervisor);
 });
 
 test('down stops containers by their stop signal, and up brings back those whose policy says so', { skip }, async () => {

@@ -6,7 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { containerdPaths, OptionError, parseClusterArguments, resolveCluster } from '../../../scripts/cluster/options.ts';
+import { changesOf, onTop } from '../../../scripts/cluster/changes.ts';
+import { containerdPaths, OptionError, parseClusterArguments, resolveCluster, type ClusterConfig, type ClusterOptions } from '../../../scripts/cluster/options.ts';
 import { endByPidFile, endProcess, identify, isRunning, readPidFile, writePidFile } from '../../../scripts/cluster/process-identity.ts';
 
 test('every gap has a default, and flags fill them', () => {
@@ -32,6 +33,16 @@ test('what could not work is refused with the flag\'s name', () => {
   refused(['--servers', '10.0.0.1,10.0.0.2'], /--address/);
   refused(['--address', '10.0.0.1:4722'], /without a port/);
   refused(['--address', '10.0.0.3', '--servers', '10.0.0.1,10.0.0.2'], /10\.0\.0\.3, too/);
+});
+
+test('what is asked for otherwise than it runs is told by its flag, and what is not asked for stays', () => {
+  const options = { natsPort: 0, logLevel: 'debug', natsCluster: { address: '10.0.0.1', servers: ['10.0.0.1'] } };
+  const running: ClusterConfig = { ...resolveCluster(options), natsPort: 4_999, hostId: 'host-1', processes: ['nats'] };
+  const changes = (asked: ClusterOptions): object => changesOf(running, asked, resolveCluster(asked));
+  for (const same of [{}, options, { natsPort: 4_999 }, { hostId: 'host-1', natsCluster: { servers: ['10.0.0.1'], address: '10.0.0.1' } }]) assert.deepEqual(changes(same), { anew: [], fixed: [] });
+  assert.deepEqual(changes({ tcp: '127.0.0.1:1', natsPort: 1, logLevel: 'info', hostId: 'b', subnet: '10.0.0.0/8' }), { anew: ['--tcp', '--nats-port', '--log-level'], fixed: ['--subnet', '--host-id'] });
+  const together = resolveCluster(onTop(running, { tcp: '127.0.0.1:1', sync: undefined }));
+  assert.deepEqual(together, { ...running, tcp: '127.0.0.1:1' });
 });
 
 test('a machine with an address is the only server where no others are named', () => {
