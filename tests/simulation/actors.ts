@@ -185,6 +185,7 @@ function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
     },
     images: { ensure: () => soon({ chainId: 'chain' }), announce: () => soon(undefined), calls: {}, pipes: {}, close: () => undefined },
     network: { detach: () => soon(undefined), cleanupOrphans: () => soon(undefined) },
+    volumes: { make: () => soon(undefined) },
     secrets: { fetch: () => soon(undefined), place: () => soon(undefined), clear: () => soon(undefined) },
   } as unknown as OuterRooms;
 }

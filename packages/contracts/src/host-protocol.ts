@@ -21,6 +21,8 @@ export interface HostCalls {
   'kernel.probe': { params: { name: string; actor: string }; result: { seq: number } };
   /** Removes a kernel that the catalogue has no more. Null: it did not have it. */
   'kernel.forget': { params: { name: string }; result: { seq: number | null } };
+  /** Bytes that volumes hold, of those that are here; at most 10,000 may be asked for. */
+  'volume.usage': { params: { dataIds: string[] }; result: { volumes: { dataId: string; bytes: number }[] } };
   'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
   /** Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. */
   'host.shutdown': { params: { timeoutSeconds: number }; result: { stopped: number } };

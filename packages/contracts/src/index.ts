@@ -8,6 +8,7 @@ export * from './http/docker-images.ts';
 export * from './http/docker-reference.ts';
 export * from './http/docker-secrets.ts';
 export * from './http/docker-summary.ts';
+export * from './http/docker-volumes.ts';
 export * from './http/hosts.ts';
 export * from './http/kernels.ts';
 export * from './join.ts';

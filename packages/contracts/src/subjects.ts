@@ -1,5 +1,5 @@
 // Subjects of the log: one per aggregate, so that the last sequence of a subject is the optimistic lock on it.
-import { policyId, refusalsId, secretId, type AggregateKind, type ContainerId, type ExecId, type HostId, type ImageKey, type KernelId } from '@pouch/domain';
+import { policyId, refusalsId, secretId, volumeId, type AggregateKind, type ContainerId, type ExecId, type HostId, type ImageKey, type KernelId } from '@pouch/domain';
 
 export const streamName = 'EVT';
 export const everySubject = 'evt.>';
@@ -24,6 +24,9 @@ export const secretSubject = (name: string) => `evt.secret.${secretId(name)}`;
 export const joinTokenSubject = (name: string) => `evt.join.${name}`;
 /** Not the host's own subject: it must not say of itself which key is its. */
 export const memberSubject = (host: HostId) => `evt.member.${host}`;
+export const volumeSubject = (name: string) => `evt.volume.${volumeId(name)}`;
+/** What an agent hears of volumes: it says nothing of them. */
+export const everyVolume = 'evt.volume.*';
 /** Names of services are tokens of subjects as they are. */
 export const serviceSubject = (name: string) => `evt.service.${name}`;
 export const policySubject = `evt.policy.${policyId}`;

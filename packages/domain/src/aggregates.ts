@@ -13,6 +13,7 @@ import { evolveKernel, type Kernel, type KernelEvent } from './kernel.ts';
 import { evolvePlacement, type Placement, type PlacementEvent } from './placement/placement.ts';
 import { evolveService } from './service/evolve.ts';
 import type { Service, ServiceEvent } from './service/state.ts';
+import { evolveVolume, type Volume, type VolumeEvent } from './volume.ts';
 
 /** State and event types of each aggregate kind. */
 export interface Aggregates {
@@ -29,6 +30,7 @@ export interface Aggregates {
   readonly join: { readonly state: JoinToken; readonly event: JoinTokenEvent };
   readonly member: { readonly state: Member; readonly event: MemberEvent };
   readonly service: { readonly state: Service; readonly event: ServiceEvent };
+  readonly volume: { readonly state: Volume; readonly event: VolumeEvent };
 }
 
 export type AggregateKind = keyof Aggregates;
@@ -50,6 +52,7 @@ export const evolvers: { readonly [K in AggregateKind]: (state: StateOf<K> | nul
   join: evolveJoinToken,
   member: evolveMember,
   service: evolveService,
+  volume: evolveVolume,
 };
 
 /** Folds the events of one message onto a state. */

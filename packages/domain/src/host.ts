@@ -14,6 +14,8 @@ export interface HostFacts {
   /** Runtimes that `HostConfig.Runtime` may name here. */
   readonly runtimes: readonly RuntimeFacts[];
   readonly versions: { readonly agent: string; readonly containerd: string; readonly runc: string };
+  /** Where volumes' data are, a directory each; absent: it has an agent that knows none. */
+  readonly volumesDir?: string;
   /** Absent: it runs no virtual machines. */
   readonly machines?: MachineFacts;
   /** Containers that are on it and that the log does not know, as after a restored backup; they are left alone. At most `maxUnknownTold`. Absent: none. */

@@ -32,3 +32,4 @@ export * from './service/evolve.ts';
 export * from './service/membership.ts';
 export * from './service/state.ts';
 export * from './service/task-spec.ts';
+export * from './volume.ts';

@@ -1,6 +1,6 @@
 // What each kind of process may say and hear on NATS: the least that it needs. Pure lists of subjects; whoever signs credentials puts them in.
 // A host may speak for itself only. Where JetStream names the subject in the body of a request, an agent may not make that request.
-import { beatSubject, claimsBucket, everyBeat, everyJoinAnswer, everyJoinRequest, inboxPrefix, joinRequestSubject, kernelsBucket, leasesBucket, pipePrefix, schedulerStatusSubject, secretsBucket, streamName, type NatsRole } from '@pouch/contracts';
+import { beatSubject, claimsBucket, everyBeat, everyJoinAnswer, everyJoinRequest, everyVolume, inboxPrefix, joinRequestSubject, kernelsBucket, leasesBucket, pipePrefix, schedulerStatusSubject, secretsBucket, streamName, type NatsRole } from '@pouch/contracts';
 
 export interface NatsPermissions {
   /** Subjects that it may publish to; besides, one answer to each request that it gets. */
@@ -39,7 +39,7 @@ export function permissionsOf(role: NatsRole): NatsPermissions {
 function ofAgent(role: NatsRole & { readonly kind: 'agent' }): NatsPermissions {
   const { hostId } = role;
   const aggregates = [`evt.container.${hostId}.>`, `evt.exec.${hostId}.>`, `evt.image.${hostId}.>`, `evt.host.${hostId}`];
-  const readable = [...aggregates, 'evt.kernel.*', 'evt.secret.*'];
+  const readable = [...aggregates, 'evt.kernel.*', 'evt.secret.*', everyVolume];
   const api = (request: string): string => `$JS.API.${request}`;
   return {
     publish: [

@@ -1,6 +1,6 @@
 // Docker's list item of a container, rendered once when it changes so that a list of thousands is strings put together. All but `Status`,
 // which depends on the time of asking, and what only the host knows (sizes).
-import type { Container, Mount, NetworkAttachment } from '@pouch/domain';
+import { volumesOf, type Container, type Mount, type NetworkAttachment } from '@pouch/domain';
 
 /** JSON of the item without `Status` and without its last brace; `finishDockerItem` ends it. */
 export function dockerItem(container: Container): string {
@@ -18,7 +18,7 @@ export function dockerItem(container: Container): string {
     State: dockerState(container),
     HostConfig: { NetworkMode: networkModeOf(container), Runtime: spec.runtime, ...(Object.keys(spec.annotations).length > 0 ? { Annotations: spec.annotations } : {}) },
     NetworkSettings: { Networks: { [networkModeOf(container)]: endpointOf(network) } },
-    Mounts: spec.mounts.filter(shown).map(mountPoint),
+    Mounts: mountPoints(container),
   };
   return JSON.stringify(item).slice(0, -1);
 }
@@ -71,13 +71,32 @@ function endpointOf(network: NetworkAttachment | null) {
   };
 }
 
-/** As Docker: tmpfs that was given by `Tmpfs` is a setting, not a mount point. */
-function shown(mount: Mount): boolean {
-  return mount.declaredAs !== 'tmpfs';
+/** A mount point as Docker tells of it. */
+export interface MountPoint {
+  readonly Type: string;
+  readonly Name?: string;
+  readonly Source: string;
+  readonly Destination: string;
+  readonly Driver?: string;
+  readonly Mode: string;
+  readonly RW: boolean;
+  readonly Propagation: string;
 }
 
-function mountPoint(mount: Mount) {
-  return mount.type === 'bind'
-    ? { Type: 'bind', Source: mount.source, Destination: mount.target, Mode: mount.readonly ? 'ro' : '', RW: !mount.readonly, Propagation: mount.propagation }
-    : { Type: 'tmpfs', Source: '', Destination: mount.target, Mode: '', RW: true, Propagation: '' };
+/** As Docker: tmpfs that was given by `Tmpfs` is a setting, not a mount point. `sourceOf`: where on its host a volume's data are. */
+export function mountPoints({ id, spec, volumes = [] }: Pick<Container, 'id' | 'spec' | 'volumes'>, sourceOf: (dataId: string) => string = () => ''): MountPoint[] {
+  const names = new Map<Mount, string>(volumesOf(id, spec.mounts).map(({ name, mount }) => [mount, name]));
+  return spec.mounts.filter((mount) => mount.declaredAs !== 'tmpfs').map((mount): MountPoint => {
+    switch (mount.type) {
+      case 'bind':
+        return { Type: 'bind', Source: mount.source, Destination: mount.target, Mode: mount.readonly && mount.declaredAs === 'binds' ? 'ro' : '', RW: !mount.readonly, Propagation: mount.propagation };
+      case 'tmpfs':
+        return { Type: 'tmpfs', Source: '', Destination: mount.target, Mode: '', RW: !mount.options.includes('ro'), Propagation: '' };
+      case 'volume': {
+        const name = names.get(mount) ?? '';
+        const dataId = volumes.find((use) => use.name === name)?.dataId;
+        return { Type: 'volume', Name: name, Source: dataId === undefined ? '' : sourceOf(dataId), Destination: mount.target, Driver: 'local', Mode: mount.readonly && mount.declaredAs === 'binds' ? 'ro' : '', RW: !mount.readonly, Propagation: '' };
+      }
+    }
+  });
 }

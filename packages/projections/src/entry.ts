@@ -114,6 +114,7 @@ const objectMembers: { readonly [K in AggregateKind]?: readonly string[] } = {
   join: ['admitted'],
   member: ['revoked'],
   service: ['spec', 'spec.templates', 'spec.templates.0', 'spec.update', 'spec.rollback', 'spec.restart', 'spec.labels', 'tasks', 'past', 'rests'],
+  volume: ['labels', 'users', 'former'],
 };
 
 const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
@@ -130,4 +131,5 @@ const textMembers: { readonly [K in AggregateKind]: readonly string[] } = {
   join: ['id', 'name', 'state', 'hash'],
   member: ['id', 'name', 'state', 'publicKey', 'token'],
   service: ['id', 'name', 'state', 'uid'],
+  volume: ['id', 'name', 'state', 'dataId'],
 };

@@ -23,7 +23,7 @@ export interface StandingContainer {
 }
 
 /** Kinds whose rows stand in one table, by kind and id. */
-export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret' | 'service' | 'join' | 'member';
+export type RecordKind = 'token' | 'policy' | 'refusal' | 'secret' | 'service' | 'volume' | 'join' | 'member';
 
 /** Null: the row goes. */
 export class PresentChanges {
@@ -85,6 +85,7 @@ export class PresentChanges {
       case 'refusal':
       case 'secret':
       case 'service':
+      case 'volume':
       case 'join':
       case 'member': {
         const record = row<RecordKind>();

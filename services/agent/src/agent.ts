@@ -23,6 +23,7 @@ import type { Rooms } from './rooms.ts';
 import { Secrets } from './secrets/secrets.ts';
 import { serve } from './serve.ts';
 import { Store } from './store/store.ts';
+import { Volumes } from './volumes/volumes.ts';
 
 const containerdReadyMs = 60_000;
 
@@ -57,12 +58,13 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
   const store = new Store(layout.database);
   const sys = new SysHelper();
   const log = new NatsEventLog<Message>({ link, logger, check: toMessage });
+  const volumes = new Volumes({ hostId: config.hostId, directory: layout.volumes, log, logger });
 
   const stopped = new AbortController();
   const announceNow = async (): Promise<number | null> => {
     // What probes machines may come back after the agent has ended.
     if (stopped.signal.aborted) return null;
-    return await announce({ log, config, facts: { ...facts, ...machineFacts(core.rooms.machines), ...unknownFacts(store), warnings: [...facts.warnings, ...(core.rooms.machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
+    return await announce({ log, config, facts: { ...facts, volumesDir: layout.volumes, ...machineFacts(core.rooms.machines), ...unknownFacts(store), warnings: [...facts.warnings, ...(core.rooms.machines?.warnings() ?? [])] }, logger, now, signal: stopped.signal });
   };
   const core: Core = assembleCore({
     config, logger, now, bootedAtMs: bootedAtMs(), capacity: facts.capacity, store, containerd, log,
@@ -82,12 +84,13 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
         keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey), log, objects: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }),
         kept: (id) => layout.container(id), mountPoint: layout.secrets, logger,
       });
-      return { sys, layout, rootfs, network, machines, secrets, images, specs: new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets }) };
+      return { sys, layout, rootfs, network, machines, secrets, volumes, images, specs: new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets, volumes }) };
     },
   });
   const { rooms, execs } = core;
   const { images } = rooms;
   await rooms.machines?.open();
+  await volumes.start();
   core.start(async () => {
     await announceNow();
     await images.announce();
@@ -105,6 +108,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
       stopped.abort();
       stopBeat();
       await core.stop();
+      await volumes.stop();
       await server.stop();
       images.close();
       await core.close();

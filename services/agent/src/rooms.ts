@@ -19,6 +19,7 @@ import type { Secrets } from './secrets/secrets.ts';
 import type { Store } from './store/store.ts';
 import type { Attempts } from './reconcile/attempts.ts';
 import type { Tasks } from './tasks/tasks.ts';
+import type { Volumes } from './volumes/volumes.ts';
 
 /** What the images' room is made with. */
 export interface ImagesDeps {
@@ -93,6 +94,7 @@ export interface Rooms {
   /** Null: this host runs no virtual machines. */
   readonly machines: Machines | null;
   readonly secrets: Secrets;
+  readonly volumes: Pick<Volumes, 'make' | 'home'>;
   /** Set while the host is being shut down: exits are told as such and nothing is started. */
   readonly shutdown: { active: boolean };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */

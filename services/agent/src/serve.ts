@@ -12,6 +12,7 @@ import { Stats } from './stats/stats.ts';
 import { attach } from './streams/attach.ts';
 import { consoleOutput } from './streams/console.ts';
 import { logs } from './streams/logs.ts';
+import { volumeUsage } from './volumes/usage.ts';
 
 export interface ServeDeps {
   readonly rooms: Rooms;
@@ -35,6 +36,7 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     'kernel.probe': ({ name, actor }) => machinesOf(rooms).probe(name, actor),
     'kernel.forget': ({ name }) => machinesOf(rooms).forget(name),
     'container.size': ({ containerId }) => containerSize(rooms, containerId),
+    'volume.usage': (asked) => volumeUsage(rooms.volumes, asked),
     'host.usage': () => hostUsage(rooms),
     'host.shutdown': ({ timeoutSeconds }) => shutDownHost(rooms, timeoutSeconds),
   };

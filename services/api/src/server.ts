@@ -36,6 +36,7 @@ import { clusterServiceRoutes } from './services/cluster-routes.ts';
 import { dockerServiceRoutes } from './services/docker-routes.ts';
 import { nodeRoutes } from './services/nodes.ts';
 import { systemRoutes } from './system/routes.ts';
+import { volumeRoutes } from './volumes/routes.ts';
 import { engineVersion } from './system/version.ts';
 
 export interface ApiServer {
@@ -129,6 +130,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => joinTokenRoutes(scope, deps));
   await app.register((scope) => policyRoutes(scope, deps));
   await app.register((scope) => secretRoutes(scope, deps));
+  await app.register((scope) => volumeRoutes(scope, deps));
   await app.register((scope) => clusterServiceRoutes(scope, deps));
   await app.register((scope) => dockerServiceRoutes(scope, deps));
   await app.register((scope) => nodeRoutes(scope, deps));

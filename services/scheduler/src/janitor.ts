@@ -1,4 +1,4 @@
-// What is left of containers that are gone: their names are released at once, their messages after the retention time.
+// What is left of containers that are gone: their names are released at once, their messages after the retention time; volumes that have one still are found.
 // It only ever takes away what the view knows to be gone, and a claim only by the revision that it read.
 import { claimStaleAfterMs, type NameClaim, type Recorded } from '@pouch/contracts';
 import type { Container, Placement } from '@pouch/domain';
@@ -44,6 +44,8 @@ export class Janitor {
     if (this.#sweeping) return false;
     this.#sweeping = true;
     try {
+      const { view } = this.#deps;
+      view.volumes.sweep((id) => view.nameOf(id) !== null);
       await this.#sweepNames(term);
       return await this.#purge(term);
     } finally {

@@ -2,11 +2,12 @@
 // the expected sequences fence a leader that does not know yet that it is none.
 import { randomUUID } from 'node:crypto';
 import { containerSubject, placementSubject, type Meta } from '@pouch/contracts';
-import { decideContainer, decidePlacement, maxPlacementAttempts, type Placement, type PlacementCommand, type Strategy } from '@pouch/domain';
+import { decideContainer, decidePlacement, maxPlacementAttempts, type Placement, type PlacementCommand, type Plan, type Strategy } from '@pouch/domain';
 import { execute, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
 import type { Patience } from './patience.ts';
 import type { Rejection, View, Waiting } from './view.ts';
+import type { VolumeKeeper } from './volumes/volume-keeper.ts';
 
 /** Of the hosts that have an image, how many one that lacks it is told of. */
 const maxImageHolders = 4;
@@ -15,6 +16,7 @@ const maxInFlight = 64;
 
 export interface PlacerDeps {
   readonly view: View;
+  readonly volumes: Pick<VolumeKeeper, 'take'>;
   readonly strategy: Strategy;
   readonly patience: Patience;
   /** False: whoever asked for it wants it no more, and takes the request back. */
@@ -83,22 +85,35 @@ export class Placer {
     }
     patience.forget(id);
     view.promise(placement, plan.hostId);
-    const placed = await this.#decide(placement, seq, { type: 'PlaceContainer', hostId: plan.hostId, epoch: term.epoch, verdicts: plan.verdicts }).catch((error: unknown) => {
+    const placed = await this.#placeOn(plan, { placement, seq }, term).catch((error: unknown) => {
       view.release(placement.id);
       throw error;
     });
-    // Another scheduler was faster: the log will tell which host it chose.
+    // Another scheduler was faster, or a volume is on another host by now: the log will tell.
     if (placed?.status !== 'placed') return view.release(placement.id);
     await this.#assign(placed);
   }
 
-  async #assign({ id, name, spec, hostId, predecessor, start }: Extract<Placement, { status: 'placed' }>): Promise<void> {
+  /** Its volumes come first: they are on that host before anything of the container is. */
+  async #placeOn({ hostId, verdicts }: Extract<Plan, { outcome: 'place' }>, { placement, seq }: Waiting, { epoch }: Term): Promise<Placement | null> {
+    const taken = await this.#deps.volumes.take(placement, hostId);
+    switch (taken.outcome) {
+      case 'taken':
+        return await this.#decide(placement, seq, { type: 'PlaceContainer', hostId, epoch, verdicts, volumes: taken.uses });
+      case 'refused':
+        return await this.#decide(placement, seq, { type: 'RefusePlacement', code: 'no-suitable-host', message: taken.message, verdicts });
+      case 'elsewhere':
+        return null;
+    }
+  }
+
+  async #assign({ id, name, spec, hostId, predecessor, start, volumes }: Extract<Placement, { status: 'placed' }>): Promise<void> {
     const { log, clock, logger, view } = this.#deps;
     const nowMs = clock.now();
     const imageHolders = someOf(view.imageHolders(spec.image.id, hostId), id);
     const assigned = await execute({
       log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
-      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), imageHolders }, nowMs),
+      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), ...(volumes === undefined ? {} : { volumes }), imageHolders }, nowMs),
     });
     if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
   }

@@ -12,6 +12,7 @@ import { Replacer } from './replacer.ts';
 import { ServiceController } from './services/service-controller.ts';
 import { ServiceView } from './services/service-view.ts';
 import { View } from './view.ts';
+import { VolumeKeeper } from './volumes/volume-keeper.ts';
 
 const tickMs = 1_000;
 const sweepEveryTicks = 60;
@@ -56,13 +57,15 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
   const services = new ServiceView(() => clock.monotonicMs());
   const patience = new Patience(clock);
   const { strategy } = config;
-  const placer = new Placer({ view, strategy, patience, isWanted: (placement) => services.isWanted(placement), again: () => { if (term !== null && subscription.caughtUp) placer.work(term); }, log, clock, logger });
+  const keeper = new VolumeKeeper({ volumes: view.volumes, log, clock, logger });
+  const placer = new Placer({ view, volumes: keeper, strategy, patience, isWanted: (placement) => services.isWanted(placement), again: () => { if (term !== null && subscription.caughtUp) placer.work(term); }, log, clock, logger });
   const replacer = new Replacer({ view, hasReplicasOn: (hostId) => services.hasReplicasOn(hostId), claims, strategy, patience, log, clock, logger });
   const controller = new ServiceController({ services, claims, log, clock, logger });
   const work = (during: Term): void => {
     controller.work(during);
     placer.work(during);
     replacer.work(during);
+    keeper.work(during);
   };
   const liveness = new Liveness({ hosts: () => view.hosts(), isKnown: (hostId) => view.hasHost(hostId), connected, log, clock, logger });
   const janitor = new Janitor({ view, pinned: () => services.pinnedSubjects(), claims, log, retention: config.retention, clock, logger });
@@ -98,7 +101,10 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
 
   const tick = async (): Promise<void> => {
     // Whoever comes to lead looks at everything in its first round.
-    if (term === null && subscription.caughtUp) services.takeChanged();
+    if (term === null && subscription.caughtUp) {
+      services.takeChanged();
+      view.volumes.releases();
+    }
     if (term === null || !subscription.caughtUp) return;
     patience.keepOnly((id) => view.isOpen(id));
     controller.workAll(term);

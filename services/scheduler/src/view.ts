@@ -1,8 +1,9 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody. What it has seen it chooses from.
-import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan, type Service } from '@pouch/domain';
+import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan, type Service, type Volume } from '@pouch/domain';
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
 import { Books, holdOf } from './books.ts';
+import { VolumeView } from './volumes/volume-view.ts';
 
 /** A request that has no host yet, with the sequence of its message: the guess for the next append. */
 export interface Waiting {
@@ -31,10 +32,11 @@ export interface Known {
 }
 
 export class View {
+  readonly volumes = new VolumeView();
   readonly #hosts = new Map<HostId, Host>();
   /** Those that are lost, removed, or being drained. */
   readonly #concerning = new Map<HostId, Host>();
-  readonly #chooser = new Chooser({ hosts: this.#hosts, candidate: (hostId) => this.#candidate(hostId), catalogued: (name) => this.catalogued(name) });
+  readonly #chooser = new Chooser({ hosts: this.#hosts, candidate: (hostId) => this.#candidate(hostId), catalogued: (name) => this.catalogued(name), volumes: (name) => this.volumes.placeOf(name) });
   readonly #books = new Books((hostId) => { this.#chooser.changed(hostId); });
   readonly #waiting = new Map<string, Waiting>();
   /** Placed, but the host's own subject does not tell of it yet. */
@@ -94,6 +96,11 @@ export class View {
         if ((snapshot as Service).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         else this.#gone.delete(subject);
         break;
+      case 'volume':
+        this.volumes.apply(snapshot as Volume, seq);
+        if ((snapshot as Volume).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
+        else this.#gone.delete(subject);
+        break;
       default: // kinds of a newer version concern a newer scheduler
     }
   }
@@ -121,6 +128,7 @@ export class View {
       case 'refused':
         this.#waiting.delete(placement.id);
         this.release(placement.id);
+        this.volumes.ended(placement, true);
         this.#gone.set(subject, { subject, atMs: placement.atMs });
         break;
     }
@@ -137,6 +145,7 @@ export class View {
       this.#rejections.set(container.id, { containerId: container.id, hostId: container.hostId, code: reason.code, message: reason.message });
       this.#replacing.set(container.id, container.name);
     } else {
+      this.volumes.ended(container, container.withVolumes === true);
       // Before the container's own subject: a placement without a container would be assigned once more.
       const placement = placementSubject(container.id);
       this.#gone.set(placement, { subject: placement, atMs: removedAtMs });

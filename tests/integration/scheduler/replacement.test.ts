@@ -15,6 +15,7 @@ import { Patience } from '../../../services/scheduler/src/patience.ts';
 import { Placer } from '../../../services/scheduler/src/placer.ts';
 import { Replacer, successorIdOf } from '../../../services/scheduler/src/replacer.ts';
 import { View } from '../../../services/scheduler/src/view.ts';
+import { VolumeKeeper } from '../../../services/scheduler/src/volumes/volume-keeper.ts';
 import { aHostsFacts, aRun, aSpec, anExit } from '../../fixtures/domain.ts';
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts';
 
@@ -49,7 +50,7 @@ function leader(hears: (message: Recorded) => boolean = () => true): void {
   const view = new View();
   const patience = new Patience(systemClock);
   const deps = { view, claims, strategy: 'spread', patience, isWanted: () => true, again: () => undefined, hasReplicasOn: () => false, log, clock: systemClock, logger } as const;
-  const placer = new Placer(deps);
+  const placer = new Placer({ ...deps, volumes: new VolumeKeeper({ volumes: view.volumes, log, clock: systemClock, logger }) });
   const replacer = new Replacer(deps);
   const ended = new AbortController();
   const term: Term = { epoch: 1, signal: ended.signal };

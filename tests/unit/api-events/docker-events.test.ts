@@ -123,7 +123,8 @@ test('filters: alternatives within one, all of different ones, labels all, execs
   assert.deepEqual(told({ scope: ['swarm'] }), ['node create one']);
   assert.throws(() => told({ colour: ['red'] }), /invalid filter/);
   assert.deepEqual(historyFilterOf(parseFilters('{"type":["image"]}', eventFilterNames)), { kinds: ['image'] });
-  assert.deepEqual(historyFilterOf(parseFilters('{"type":["volume"]}', eventFilterNames)), { kinds: [] });
+  assert.deepEqual(historyFilterOf(parseFilters('{"type":["volume"]}', eventFilterNames)), { kinds: ['volume'] });
+  assert.deepEqual(historyFilterOf(parseFilters('{"type":["network"]}', eventFilterNames)), { kinds: [] });
 });
 
 test('names as people write them', () => {

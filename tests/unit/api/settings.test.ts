@@ -29,10 +29,12 @@ test('what is said is what inspect shows', () => {
   const config = {
     Cmd: ['a', 'b'], Entrypoint: ['e'], Env: ['PATH=/x', 'A=b'], WorkingDir: '/w', User: '1:2', Hostname: 'h', Domainname: 'd.example', Labels: { l: 'm' }, Tty: true, OpenStdin: true, StdinOnce: true,
     AttachStdin: true, AttachStdout: true, AttachStderr: false, StopSignal: 'SIGUSR1', StopTimeout: 3, ExposedPorts: { '80/tcp': {}, '53/udp': {} },
+    Volumes: { '/own': {} },
   };
   const host = {
-    Runtime: 'crun', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared'],
-    Mounts: [{ Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true, BindOptions: { Propagation: 'slave', NonRecursive: true } }, { Type: 'tmpfs', Target: '/u', TmpfsOptions: { SizeBytes: 4096, Mode: 448 } }],
+    Runtime: 'crun', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared', 'data:/data', 'more.data:/more:ro,nocopy', '/alone'],
+    Mounts: [{ Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true, BindOptions: { Propagation: 'slave', NonRecursive: true } }, { Type: 'tmpfs', Target: '/u', TmpfsOptions: { SizeBytes: 4096, Mode: 448 } },
+      { Type: 'volume', Source: 'data', Target: '/v', ReadOnly: true, VolumeOptions: { NoCopy: true, Labels: { a: 'b' } } }, { Type: 'volume', Target: '/w' }],
     Tmpfs: { '/run': 'rw,noexec,size=65536,mode=1777' }, Memory: 100_000_000, MemorySwap: 200_000_000, NanoCpus: 1_500_000_000, CpuShares: 512, CpusetCpus: '0-2,4', PidsLimit: 100,
     Ulimits: [{ Name: 'nofile', Soft: 1, Hard: 2 }], CapAdd: ['CAP_NET_ADMIN'], CapDrop: ['ALL'], GroupAdd: ['audio'], Privileged: false, ReadonlyRootfs: true, SecurityOpt: ['no-new-privileges', 'seccomp=unconfined'],
     Devices: [{ PathOnHost: '/dev/null', PathInContainer: '/dev/n', CgroupPermissions: 'rw' }], Sysctls: { 'net.ipv4.ip_forward': '1' }, ShmSize: 1_048_576, Init: true, OomScoreAdj: -5,
@@ -86,7 +88,15 @@ test('network modes: names, host names and what goes with them', () => {
   assert.throws(() => read({ Hostname: 'x', HostConfig: { NetworkMode: 'container:other' } }), /Hostname: conflicting options/);
   const host = read({ HostConfig: { NetworkMode: 'host', PortBindings: { '80': [{ HostPort: '80' }] } } });
   assert.deepEqual([host.spec.ports, host.warnings.length], [[], 1]);
-  assert.match(read({}, { volumes: ['/data'] }).warnings[0] ?? '', /\/data/);
+});
+
+test("the image's volumes are the container's own, but where something else is mounted", () => {
+  const own = (body: DockerCreateBody, volumes: readonly string[]): (string | undefined)[] => read(body, { volumes }).spec.mounts.filter((mount) => mount.type === 'volume' && mount.declaredAs === 'volumes').map(({ target }) => target);
+  assert.deepEqual(own({}, ['/data', '/data/', 'relative', '/']), ['/data', '/relative']);
+  assert.deepEqual(own({ Volumes: { '/data': {}, '/mine': {} } }, ['/data']), ['/data', '/mine']);
+  assert.deepEqual(own({ HostConfig: { Binds: ['named:/a', '/host:/b'], Tmpfs: { '/c': '' }, Mounts: [{ Type: 'volume', Target: '/d' }] } }, ['/a', '/b', '/c', '/d', '/e']), ['/e']);
+  assert.deepEqual(showConfig(read({}, { volumes: ['/data'] }).spec)['Volumes'], { '/data': {} });
+  assert.equal(showConfig(read({}).spec)['Volumes'], null);
 });
 
 test('paths are cleaned, signals are spelled in one way', () => {

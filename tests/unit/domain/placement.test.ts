@@ -41,6 +41,16 @@ test('the emptier host is chosen, and the choice does not depend on the order of
   }
 });
 
+test('a named volume keeps its containers on its host; one that has no host yet, or no name, keeps them nowhere', () => {
+  const volume = (name: string | null): Partial<ContainerSpec> => ({ mounts: [{ type: 'volume', declaredAs: 'binds', name, target: '/data', readonly: false, noCopy: false, labels: {} }] });
+  const hosts = [candidate(aHost('a')), candidate(aHost('b'))];
+  const volumes = (name: string) => (name === 'data' ? hostId('b') : name === 'far' ? hostId('gone') : null);
+  assert.equal(chosen(volume('data'), hosts, { volumes }), 'b');
+  assert.equal(chosen(volume('new'), hosts, { volumes }), 'a');
+  assert.equal(chosen(volume(null), hosts, { volumes }), 'a');
+  assert.match(chosen(volume('far'), hosts, { volumes }), /a: volumes: volume far is on host gone, and its data cannot be had elsewhere; b: volumes: volume far is on host gone/);
+});
+
 test('each filter says why', () => {
   const cases: [string, Partial<Host>, Parameters<typeof aSpec>[0], RegExp][] = [
     ['health', { state: 'lost' }, {}, /lost/],

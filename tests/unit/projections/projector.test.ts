@@ -117,7 +117,7 @@ test('malformed and unknown messages are counted, kept in the history, and chang
   const subject = `evt.container.host-1.${idOf(1)}`;
   log.raw(subject, 'not json');
   log.raw(subject, JSON.stringify({ v: 2, id: 'x', kind: 'container', events: [], snapshot: {}, meta: {} }));
-  log.raw('evt.volume.data', JSON.stringify({ v: 1, id: 'v1', kind: 'volume', events: [{ type: 'VolumeMade' }], snapshot: {}, meta: { atMs: 5, service: 'agent', actor: 'a', cause: null } }));
+  log.raw('evt.network.mine', JSON.stringify({ v: 1, id: 'v1', kind: 'network', events: [{ type: 'NetworkMade' }], snapshot: {}, meta: { atMs: 5, service: 'agent', actor: 'a', cause: null } }));
   log.raw('other.subject', '{}');
   const file = freshFile();
   const projector = Projector.open(file);
@@ -131,7 +131,7 @@ test('malformed and unknown messages are counted, kept in the history, and chang
   const rows = reader.history.scan({ afterSeq: 0, untilSeq: 100 }).rows;
   assert.equal(rows.length, 8);
   assert.equal(rows[4]?.message.toString(), 'not json');
-  assert.equal(rows[6]?.types, ',VolumeMade,');
+  assert.equal(rows[6]?.types, ',NetworkMade,');
   assert.equal(reader.history.containerAt(idOf(1), 100)?.state.status, 'created');
   reader.close();
   projector.close();

@@ -16,6 +16,7 @@ export async function completeNames(context: Context, kind: string): Promise<num
       for (const item of items) for (const tag of item.RepoTags ?? []) if (tag !== '<none>:<none>') names.push(tag);
     }
     if (kind === 'services') for (const { name } of (await client.json<ClusterServices>('GET', '/cluster/services')).services) names.push(name);
+    if (kind === 'volumes') for (const { Name } of (await client.json<{ Volumes: { Name: string }[] }>('GET', '/volumes')).Volumes) names.push(Name);
     process.stdout.write(names.map((name) => `${name}\n`).join(''));
     return 0;
   } catch {

@@ -4,7 +4,7 @@ import type { Command, Option } from 'commander';
 export type Shell = 'bash' | 'zsh' | 'fish';
 
 /** What completes an argument: a kind that `__complete` knows, or nothing. */
-export type NameKind = 'containers' | 'running' | 'images' | 'names' | 'services' | null;
+export type NameKind = 'containers' | 'running' | 'images' | 'names' | 'services' | 'volumes' | null;
 
 const kinds: Readonly<Record<string, NameKind>> = {
   run: 'images', create: 'images', start: 'containers', stop: 'running', restart: 'containers', kill: 'running', rm: 'containers', rename: 'containers', wait: 'containers', logs: 'containers',
@@ -13,7 +13,7 @@ const kinds: Readonly<Record<string, NameKind>> = {
 
 /** Of commands in a group, by both words. */
 const kindsOfGroups: Readonly<Record<string, NameKind>> = {
-  'service create': 'images', 'service ps': 'services', 'service inspect': 'services', 'service update': 'services', 'service rollback': 'services', 'service rm': 'services', 'service scale': 'services',
+  'service create': 'images', 'service ps': 'services', 'service inspect': 'services', 'service update': 'services', 'service rollback': 'services', 'service rm': 'services', 'service scale': 'services', 'volume inspect': 'volumes', 'volume rm': 'volumes',
 };
 
 export interface Entry {

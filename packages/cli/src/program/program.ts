@@ -8,6 +8,7 @@ import { addAgentCommands, addClusterCommands, addImageCommands, addKernelComman
 import { PouchCommand } from './pouch-command.ts';
 import { createRunner, examples, type Runner } from './runner.ts';
 import { addServiceCommands } from './service-commands.ts';
+import { addVolumeCommands } from './volume-commands.ts';
 
 export interface Program {
   readonly command: PouchCommand;
@@ -40,6 +41,7 @@ export function createProgram(config: CliConfig): Program {
   addKernelCommands(command, runner);
   addSystemCommands(command, runner);
   addSecretCommands(command, runner);
+  addVolumeCommands(command, runner);
   addClusterCommands(command, runner);
   addAgentCommands(command, runner);
   return { command, runner };

@@ -43,8 +43,8 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
     list('--dns-search <domain>', 'search domain'),
   ],
   'Files:': [
-    list('-v, --volume <source:target[:options]>', 'mount a path of the host'),
-    list('--mount <type=…,target=…>', 'mount: type=bind|tmpfs, source, target, readonly, …'),
+    list('-v, --volume <source:target[:options]>', 'mount a volume by its name, or a path of the host; a target alone: a volume of its own'),
+    list('--mount <type=…,target=…>', 'mount: type=volume|bind|tmpfs, source, target, readonly, …'),
     list('--tmpfs <path[:options]>', 'mount a tmpfs'),
     new Option('--read-only', 'root file system read-only'),
     list('--device <path[:path[:rwm]]>', 'give a device of the host'),

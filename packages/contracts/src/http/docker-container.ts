@@ -18,12 +18,13 @@ export type DockerError = Static<typeof DockerError>;
 export const DockerPortBinding = Type.Object({ HostIp: Opt(Text), HostPort: Opt(Text) });
 
 export const DockerMount = Type.Object({
-  Type: Type.String({ description: 'bind or tmpfs' }),
+  Type: Type.String({ description: 'bind, tmpfs or volume' }),
   Source: Opt(Text),
   Target: Text,
   ReadOnly: Opt(Flag),
   Consistency: Opt(Text),
   BindOptions: Opt(Type.Object({ Propagation: Opt(Text), NonRecursive: Opt(Flag), CreateMountpoint: Opt(Flag) })),
+  VolumeOptions: Opt(Type.Object({ NoCopy: Opt(Flag), Labels: Opt(TextMap), DriverConfig: Opt(Type.Object({ Name: Opt(Text), Options: Opt(TextMap) })) })),
   TmpfsOptions: Opt(Type.Object({ SizeBytes: Opt(Whole({ minimum: 0 })), Mode: Opt(Whole({ minimum: 0, maximum: 0o7777 })) })),
 });
 
@@ -85,6 +86,7 @@ export const DockerCreateBody = Type.Object({
   StopSignal: Opt(Text),
   StopTimeout: Opt(Whole({ minimum: -1, maximum: 2_147_483_647 })),
   ExposedPorts: Opt(Type.Record(Type.String(), Type.Object({}))),
+  Volumes: Opt(Type.Record(Type.String(), Type.Object({}))),
   HostConfig: Opt(DockerHostConfig),
   NetworkingConfig: Opt(Type.Object({ EndpointsConfig: Opt(Type.Record(Type.String(), Type.Object({}))) })),
 });

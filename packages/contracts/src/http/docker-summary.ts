@@ -5,7 +5,7 @@ const DockerPort = Type.Object({ IP: Type.Optional(Type.String()), PrivatePort: 
 export type DockerPort = Static<typeof DockerPort>;
 
 export const DockerMountPoint = Type.Object({
-  Type: Type.String(), Source: Type.String(), Destination: Type.String(), Mode: Type.String(), RW: Type.Boolean(), Propagation: Type.String(),
+  Type: Type.String(), Name: Type.Optional(Type.String()), Source: Type.String(), Destination: Type.String(), Driver: Type.Optional(Type.String()), Mode: Type.String(), RW: Type.Boolean(), Propagation: Type.String(),
 });
 export type DockerMountPoint = Static<typeof DockerMountPoint>;
 

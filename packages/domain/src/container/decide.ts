@@ -7,10 +7,11 @@ import { nextRestart } from './restart-policy.ts';
 import { decideReplace } from './replace.ts';
 import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Replacement, type Request, type Run } from './state.ts';
 import type { ContainerSpec } from './spec.ts';
+import type { VolumeUse } from '../volume.ts';
 
 export type ContainerCommand =
   /** Scheduler: the first message on the host's subject. */
-  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly imageHolders?: readonly HostId[] }
+  | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly imageHolders?: readonly HostId[]; readonly volumes?: readonly VolumeUse[] }
   /** Scheduler: its host is lost or drained, and `successorId` is to take its place. */
   | { readonly type: 'ReplaceContainer'; readonly successorId: ContainerId; readonly why: Replacement['why'] }
   /** Scheduler: the successor stands in the log. */
@@ -40,10 +41,10 @@ type ContainerDecision = Decision<ContainerEvent>;
 export function decideContainer(state: Container | null, command: ContainerCommand, nowMs: number): ContainerDecision {
   if (command.type === 'AssignContainer') {
     if (state !== null) return refuse('already-exists', `container ${command.id} is on host ${state.hostId} already`);
-    const { id, hostId, name, spec, predecessor, start, imageHolders } = command;
+    const { id, hostId, name, spec, predecessor, start, imageHolders, volumes } = command;
     return accept({
       type: 'ContainerAssigned', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === true ? { startId: `start:${id}` } : {}),
-      ...(imageHolders === undefined || imageHolders.length === 0 ? {} : { imageHolders }), atMs: nowMs,
+      ...(imageHolders === undefined || imageHolders.length === 0 ? {} : { imageHolders }), ...(volumes === undefined ? {} : { volumes }), atMs: nowMs,
     });
   }
   if (state === null) return refuse('not-found', 'no such container');
@@ -192,7 +193,7 @@ export function autoRemoveCommandId(startId: string): string {
   return `auto-remove:${startId}`;
 }
 
-const autoRemoval = (startId: string, atMs: number): ContainerEvent => ({ type: 'ContainerRequested', commandId: autoRemoveCommandId(startId), action: { kind: 'remove', force: true }, atMs });
+const autoRemoval = (startId: string, atMs: number): ContainerEvent => ({ type: 'ContainerRequested', commandId: autoRemoveCommandId(startId), action: { kind: 'remove', force: true, volumes: true }, atMs });
 
 /** `known`: no others than these; undefined: all. */
 function stopped(state: Container, atMs: number, known?: readonly string[]): ContainerEvent[] {

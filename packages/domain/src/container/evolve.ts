@@ -6,11 +6,12 @@ import { maxRememberedFailures } from './state.ts';
 /** The state after `event`. Unknown event types, written by a newer version, leave the state as it is. */
 export function evolveContainer(state: Container | null, event: ContainerEvent): Container | null {
   if (event.type === 'ContainerAssigned') {
-    const { id, hostId, name, spec, predecessor, startId, imageHolders, atMs } = event;
+    const { id, hostId, name, spec, predecessor, startId, imageHolders, volumes, atMs } = event;
     const requests: Request[] = startId === undefined ? [] : [{ commandId: startId, atMs, action: { kind: 'start' } }];
     return {
       status: 'assigned', id, hostId, name, spec, createdAtMs: atMs, requests, failures: [], restartCount: 0, backoffStep: 0, manuallyStopped: false,
       ...(predecessor === undefined ? {} : { predecessor }), ...(imageHolders === undefined ? {} : { imageHolders }),
+      ...(volumes === undefined ? {} : { volumes }),
     };
   }
   return state === null ? null : evolveKnown(state, event);
@@ -83,13 +84,14 @@ export function restartsUpTo(state: Container): number {
   return state.status === 'restarting' ? state.restartCount + 1 : state.restartCount;
 }
 
-type CommonOf = Pick<Container, 'id' | 'hostId' | 'name' | 'spec' | 'createdAtMs' | 'requests' | 'failures' | 'restartCount' | 'backoffStep' | 'manuallyStopped' | 'predecessor' | 'replaced'>;
+type CommonOf = Pick<Container, 'id' | 'hostId' | 'name' | 'spec' | 'createdAtMs' | 'requests' | 'failures' | 'restartCount' | 'backoffStep' | 'manuallyStopped' | 'predecessor' | 'replaced' | 'volumes'>;
 
 function common(state: Container): CommonOf {
-  const { id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped, predecessor, replaced } = state;
+  const { id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped, predecessor, replaced, volumes } = state;
   return {
     id, hostId, name, spec, createdAtMs, requests, failures, restartCount, backoffStep, manuallyStopped,
     ...(predecessor === undefined ? {} : { predecessor }), ...(replaced === undefined ? {} : { replaced }),
+    ...(volumes === undefined ? {} : { volumes }),
   };
 }
 
@@ -104,7 +106,9 @@ function failed(state: Container, { commandId, code, message }: Failure): Contai
 
 function removed(state: Container, removedAtMs: number, reason: Extract<Container, { status: 'removed' }>['reason']): Container {
   const lastExit = 'lastExit' in state ? state.lastExit : null;
-  return { ...common(state), status: 'removed', lastExit, removedAtMs, reason, requests: [] };
+  // What was never made has put nothing into its volumes.
+  const withVolumes = reason.kind === 'create-failed' || state.requests.some(({ action }) => action.kind === 'remove' && action.volumes === true);
+  return { ...common(state), status: 'removed', lastExit, removedAtMs, reason, requests: [], ...(withVolumes ? { withVolumes } : {}) };
 }
 
 /** Docker's rule: stop, restart and removal by hand end the restart policy, and so does a kill with SIGKILL or the stop signal. */

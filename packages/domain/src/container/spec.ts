@@ -115,6 +115,19 @@ export type Mount =
       readonly mode: number | null;
       /** Mount options as Docker's Tmpfs takes them, e.g. `rw`, `noexec`. */
       readonly options: readonly string[];
+    }
+  | {
+      readonly type: 'volume';
+      /** `volumes`: by its path alone, the image's own among them. */
+      readonly declaredAs: 'binds' | 'mounts' | 'volumes';
+      /** Null: it has one of its own. */
+      readonly name: string | null;
+      readonly target: string;
+      readonly readonly: boolean;
+      /** What the image has at the target is not copied into an empty volume. */
+      readonly noCopy: boolean;
+      /** Of the volume, where it is made with the container. */
+      readonly labels: Readonly<Record<string, string>>;
     };
 
 /** Null everywhere: not limited. */

@@ -1,5 +1,6 @@
 // A container on the host that it never leaves: its states, and the events that lead from one to the next. Types only.
 import type { ContainerId, HostId } from '../ids.ts';
+import type { VolumeUse } from '../volume.ts';
 import type { ContainerSpec } from './spec.ts';
 
 /** Requests not yet carried out that one container may have; more are refused. */
@@ -22,7 +23,8 @@ export type Action =
   | { readonly kind: 'kill'; readonly signal: string }
   | { readonly kind: 'pause' }
   | { readonly kind: 'unpause' }
-  | { readonly kind: 'remove'; readonly force: boolean };
+  /** `volumes`: those too that were made for it alone. */
+  | { readonly kind: 'remove'; readonly force: boolean; readonly volumes?: boolean };
 
 /** Why a request came to nothing: `code` for programs, `message` for the person who asked. */
 export interface Failure {
@@ -87,6 +89,8 @@ interface Common {
   /** Whose place it has taken. */
   readonly predecessor?: ContainerId;
   readonly replaced?: Replacement;
+  /** Where the data of its volumes are. Absent: it has none. */
+  readonly volumes?: readonly VolumeUse[];
 }
 
 export type Container = Common &
@@ -98,7 +102,8 @@ export type Container = Common &
     | { readonly status: 'paused'; readonly run: Run }
     | { readonly status: 'restarting'; readonly lastExit: Exit; readonly restartAtMs: number }
     | { readonly status: 'exited'; readonly lastExit: Exit }
-    | { readonly status: 'removed'; readonly lastExit: Exit | null; readonly removedAtMs: number; readonly reason: RemovalReason }
+    /** `withVolumes`: those that were made for it alone are to go, too. */
+    | { readonly status: 'removed'; readonly lastExit: Exit | null; readonly removedAtMs: number; readonly reason: RemovalReason; readonly withVolumes?: boolean }
   );
 
 /** `removed`: asked for; `create-failed`, `rejected`: it never came to be on this host. */
@@ -109,7 +114,7 @@ export type RemovalReason =
 
 export type ContainerEvent =
   /** `startId`: it is to be started under this id once it is made. */
-  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly startId?: string; readonly imageHolders?: readonly HostId[]; readonly atMs: number }
+  | { readonly type: 'ContainerAssigned'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly startId?: string; readonly imageHolders?: readonly HostId[]; readonly volumes?: readonly VolumeUse[]; readonly atMs: number }
   | { readonly type: 'ContainerCreated'; readonly atMs: number }
   | { readonly type: 'ContainerCreateFailed'; readonly code: string; readonly message: string; readonly atMs: number }
   | { readonly type: 'ContainerRejected'; readonly code: string; readonly message: string; readonly atMs: number }

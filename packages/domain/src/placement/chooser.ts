@@ -3,10 +3,11 @@
 import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import type { CataloguedKernel } from '../machine.ts';
-import { shapeOf, type Candidate } from './filters.ts';
+import { shapeOf, type Candidate, type VolumePlaces } from './filters.ts';
 import type { Strategy } from './rules.ts';
 import { schedule, type Plan, type ScheduleOptions } from './schedule.ts';
 import { Shelf } from './shelf.ts';
+import { boundVolumes } from '../volume.ts';
 
 /** Verdicts of each kind beside the chosen host's: of a large cluster some, for each is in the log. */
 export const maxTold = 7;
@@ -22,6 +23,7 @@ export interface ChooserDeps {
   /** Null: there is no such host, or none any more. */
   readonly candidate: (hostId: HostId) => Candidate | null;
   readonly catalogued: CataloguedKernel;
+  readonly volumes?: VolumePlaces;
 }
 
 export class Chooser {
@@ -53,16 +55,16 @@ export class Chooser {
   }
 
   /** As `schedule` among all hosts but `except`. */
-  choose(spec: ContainerSpec, { rejections = [], strategy = 'spread', seed = '', except = null }: Omit<ScheduleOptions, 'catalogued'> & { readonly except?: HostId | null } = {}): Plan {
+  choose(spec: ContainerSpec, { rejections = [], strategy = 'spread', seed = '', except = null }: Omit<ScheduleOptions, 'catalogued' | 'volumes'> & { readonly except?: HostId | null } = {}): Plan {
     const chosen = spec.placement?.strategy ?? strategy;
     // What is of this one container alone is not worth keeping.
-    if (rejections.length === 0 && chosen !== 'random' && spec.network.mode !== 'container') {
+    if (rejections.length === 0 && chosen !== 'random' && spec.network.mode !== 'container' && boundVolumes(spec.mounts).length === 0) {
       const plan = this.#shelf(spec, chosen).choose(maxTold);
       if (plan !== null && plan.hostId !== except) return { outcome: 'place', ...plan };
     }
-    const { hosts, candidate, catalogued } = this.#deps;
+    const { hosts, candidate, catalogued, volumes = () => null } = this.#deps;
     const candidates = [...hosts.keys()].flatMap((hostId) => (hostId === except ? [] : (candidate(hostId) ?? [])));
-    return schedule(spec, candidates, { rejections, catalogued, strategy, seed });
+    return schedule(spec, candidates, { rejections, catalogued, volumes, strategy, seed });
   }
 
   #shelf(spec: ContainerSpec, strategy: Strategy): Shelf {

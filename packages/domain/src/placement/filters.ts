@@ -1,11 +1,13 @@
 // What can keep a container from a host: filters, each of which explains itself in one sentence that a person can act on. Read-only.
 import { labelsOfHost, type Host } from '../host.ts';
+import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import { explainKernel, isMachine, kernelOf, type CataloguedKernel } from '../machine.ts';
 import { compilePattern, type Expression } from './expression.ts';
 import type { Verdict } from './placement.ts';
 import { clashingPort, explainFit, type Amounts, type PortBook } from './room.ts';
 import { noRules } from './rules.ts';
+import { boundVolumes } from '../volume.ts';
 
 /** A host as the scheduler sees it at the moment of choosing. */
 export interface Candidate {
@@ -48,8 +50,11 @@ export interface Filter {
   readonly explain: (candidate: Candidate) => string | null;
 }
 
+/** The host that has a volume's data, by the volume's name; null: none has yet. */
+export type VolumePlaces = (name: string) => HostId | null;
+
 /** Makes the filters of one container, in order of cheapness: patterns are compiled once, not for each host. */
-export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel): readonly Filter[] {
+export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel, volumes: VolumePlaces = () => null): readonly Filter[] {
   const rules = spec.placement ?? noRules;
   const hard = rules.constraints.filter(({ soft }) => !soft).map((one) => [one, constraintTest(one)] as const);
   const near = rules.affinities.filter(({ soft }) => !soft).map((one) => [one, affinityTest(one)] as const);
@@ -61,6 +66,7 @@ export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel): re
     { name: 'acceleration', ofHost: true, explain: ({ host }) => explainAcceleration(spec, host) },
     { name: 'kernel', ofHost: true, explain: ({ host }) => explainKernel(spec, host, catalogued) },
     ...joins(spec),
+    ...attached(spec, volumes),
     ...hard.map(([{ text, key }, test]): Filter => ({ name: 'constraint', ofHost: true, explain: ({ host }) => (test(host) ? null : `${text} is asked for, and ${constraintValueText(host, key)}`) })),
     { name: 'capacity', ofHost: false, explain: ({ host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
     { name: 'ports', ofHost: false, explain: ({ reserved }) => explainPorts(spec, reserved) },
@@ -121,6 +127,14 @@ function joins({ network }: ContainerSpec): readonly Filter[] {
   if (network.mode !== 'container') return [];
   const { containerId } = network;
   return [{ name: 'network', ofHost: false, explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the network of container ${containerId.slice(0, 12)} is to be joined, and that container is not on this host`) }];
+}
+
+/** A volume is a directory of one host. */
+function attached({ mounts }: ContainerSpec, volumes: VolumePlaces): readonly Filter[] {
+  return boundVolumes(mounts).flatMap((name): readonly Filter[] => {
+    const place = volumes(name);
+    return place === null ? [] : [{ name: 'volumes', ofHost: false, explain: ({ host }) => (host.id === place ? null : `volume ${name} is on host ${place}, and its data cannot be had elsewhere`) }];
+  });
 }
 
 function explainPorts(spec: ContainerSpec, { ports }: Reserved): string | null {

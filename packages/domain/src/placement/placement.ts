@@ -2,6 +2,7 @@
 import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
+import type { VolumeUse } from '../volume.ts';
 
 /** Hosts that one request may be refused by before it is given up. */
 export const maxPlacementAttempts = 8;
@@ -34,21 +35,21 @@ interface Common {
 export type Placement = Common &
   (
     | { readonly status: 'requested' }
-    | { readonly status: 'placed'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly atMs: number }
+    | { readonly status: 'placed'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly volumes?: readonly VolumeUse[]; readonly atMs: number }
     | { readonly status: 'refused'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[]; readonly atMs: number }
   );
 
 export type PlacementEvent =
   | { readonly type: 'PlacementRequested'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly atMs: number }
-  | { readonly type: 'ContainerPlaced'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly atMs: number }
+  | { readonly type: 'ContainerPlaced'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly volumes?: readonly VolumeUse[]; readonly atMs: number }
   /** The chosen host said no; it is to be placed again. */
   | { readonly type: 'PlacementRejected'; readonly hostId: HostId; readonly code: string; readonly message: string; readonly atMs: number }
   | { readonly type: 'PlacementRefused'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[]; readonly atMs: number };
 
 export type PlacementCommand =
   | { readonly type: 'RequestPlacement'; readonly id: ContainerId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean }
-  /** `epoch`: revision of the scheduler's lease. */
-  | { readonly type: 'PlaceContainer'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[] }
+  /** `epoch`: revision of the scheduler's lease. `volumes`: they have been taken for it on that host. */
+  | { readonly type: 'PlaceContainer'; readonly hostId: HostId; readonly epoch: number; readonly verdicts: readonly Verdict[]; readonly volumes?: readonly VolumeUse[] }
   | { readonly type: 'ReportRejection'; readonly hostId: HostId; readonly code: string; readonly message: string }
   | { readonly type: 'RefusePlacement'; readonly code: string; readonly message: string; readonly verdicts: readonly Verdict[] }
   /** Scheduler: it is wanted no more, or never was; after this nobody can place it. What is placed already stays so. */
@@ -70,7 +71,7 @@ export function decidePlacement(state: Placement | null, command: PlacementComma
   switch (command.type) {
     case 'PlaceContainer':
       if (state.status !== 'requested') return refuse('stale', `container ${state.name} is ${state.status} already`);
-      return accept({ type: 'ContainerPlaced', hostId: command.hostId, epoch: command.epoch, verdicts: command.verdicts, atMs: nowMs });
+      return accept({ type: 'ContainerPlaced', hostId: command.hostId, epoch: command.epoch, verdicts: command.verdicts, ...placedVolumes(command), atMs: nowMs });
     case 'ReportRejection':
       if (state.status !== 'placed' || state.hostId !== command.hostId) return accept();
       return accept({ type: 'PlacementRejected', hostId: command.hostId, code: command.code, message: command.message, atMs: nowMs });
@@ -91,7 +92,7 @@ export function evolvePlacement(state: Placement | null, event: PlacementEvent):
   const common = { id, name, spec, requestedAtMs, rejections, ...origin(state) };
   switch (event.type) {
     case 'ContainerPlaced':
-      return { ...common, status: 'placed', hostId: event.hostId, epoch: event.epoch, verdicts: event.verdicts, atMs: event.atMs };
+      return { ...common, status: 'placed', hostId: event.hostId, epoch: event.epoch, verdicts: event.verdicts, ...placedVolumes(event), atMs: event.atMs };
     case 'PlacementRejected': {
       const verdict: Verdict = { hostId: event.hostId, filter: 'host', reason: event.message, score: null };
       return { ...common, status: 'requested', rejections: [...rejections, verdict].slice(-maxPlacementAttempts) };
@@ -102,6 +103,8 @@ export function evolvePlacement(state: Placement | null, event: PlacementEvent):
       return state;
   }
 }
+
+const placedVolumes = ({ volumes }: { readonly volumes?: readonly VolumeUse[] | undefined }): { volumes?: readonly VolumeUse[] } => (volumes === undefined || volumes.length === 0 ? {} : { volumes });
 
 function origin({ predecessor, start }: { readonly predecessor?: ContainerId | undefined; readonly start?: boolean | undefined }): Pick<Common, 'predecessor' | 'start'> {
   return { ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }) };

@@ -3,7 +3,7 @@
 import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import type { CataloguedKernel } from '../machine.ts';
-import { filtersOf, groupOf, objectionOf, type Candidate } from './filters.ts';
+import { filtersOf, groupOf, objectionOf, type Candidate, type VolumePlaces } from './filters.ts';
 import { maxPlacementAttempts, type Verdict } from './placement.ts';
 import { isHigher, rankOf, spreadKeysOf, standingOf, verdictOf, type Ranked } from './ranking.ts';
 import type { Strategy } from './rules.ts';
@@ -17,6 +17,8 @@ export interface ScheduleOptions {
   readonly rejections?: readonly Verdict[];
   /** Kernels that any host can fetch. */
   readonly catalogued?: CataloguedKernel;
+  /** Where volumes are that the container names. */
+  readonly volumes?: VolumePlaces;
   /** Of the cluster, for containers that name none. Default `spread`. */
   readonly strategy?: Strategy;
   /** Of the container: what `random` is drawn from, so that the same question has the same answer. */
@@ -27,8 +29,8 @@ export interface ScheduleOptions {
 export const maxVerdicts = 32;
 
 /** Chooses among `candidates`. Ties go to the lowest host id, so the choice is repeatable. */
-export function schedule(spec: ContainerSpec, candidates: readonly Candidate[], { rejections = [], catalogued = () => null, strategy, seed = '' }: ScheduleOptions = {}): Plan {
-  const filters = filtersOf(spec, catalogued);
+export function schedule(spec: ContainerSpec, candidates: readonly Candidate[], { rejections = [], catalogued = () => null, volumes = () => null, strategy, seed = '' }: ScheduleOptions = {}): Plan {
+  const filters = filtersOf(spec, catalogued, volumes);
   const refused: Verdict[] = [];
   const fit: Candidate[] = [];
   for (const candidate of candidates) {

@@ -9,7 +9,7 @@ import { removeTraces } from './remove.ts';
 
 export async function create(rooms: Rooms, container: Container): Promise<void> {
   const { id, spec } = container;
-  const { report, logger } = rooms;
+  const { report, logger, stopping } = rooms;
   const misfit = explainMisfit(rooms, container);
   if (misfit !== null) {
     void report(id, { type: 'ReportRejected', ...misfit });
@@ -21,11 +21,12 @@ export async function create(rooms: Rooms, container: Container): Promise<void> 
     const [{ chainId }] = await Promise.all([rooms.images.ensure(spec.image, container.status === 'assigned' ? container.imageHolders : []), isMachine(spec) ? rooms.machines?.ensureKernel(spec) : undefined, rooms.secrets.fetch(container)]);
     const prepared = rooms.rootfs.prepare(id, chainId);
     const layers = rooms.rootfs.imageLayers(chainId) ?? layersOf(await prepared);
-    await both(prepared, recordWithFiles(rooms, container, layers));
+    await both(prepared, both(recordWithFiles(rooms, container, layers), rooms.volumes.make(container, layers)));
     void report(id, { type: 'ReportCreated' });
     logger.info({ containerId: id }, 'container created');
   } catch (error) {
-    if (isPassing(error)) throw error;
+    // A copier that was ended with its agent says nothing of the container: the next one makes it.
+    if (isPassing(error) || stopping.active) throw error;
     logger.warn({ containerId: id, err: error }, 'container could not be created');
     await removeTraces(rooms, id);
     const code = error instanceof ImpossibleError ? error.code : ((error as { code?: unknown }).code === 'not-found' ? 'not-found' : 'create-failed');

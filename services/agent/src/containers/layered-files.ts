@@ -69,7 +69,18 @@ export async function hasLinks(layers: readonly string[], paths: readonly string
   return false;
 }
 
+/** Path inside the layers, without a leading slash and with its links followed, of the directory that an absolute path leads to; null: there is none. Links never lead out. */
+export async function directoryInLayers(layers: readonly string[], path: string): Promise<string | null> {
+  const found = await resolve(layers, path);
+  return found === null || found.file !== null ? null : found.path;
+}
+
 async function locate(layers: readonly string[], path: string): Promise<string | null> {
+  return (await resolve(layers, path))?.file ?? null;
+}
+
+/** `file` null: a directory. */
+async function resolve(layers: readonly string[], path: string): Promise<{ readonly path: string; readonly file: string | null } | null> {
   let parts = normalise(path.split('/'));
   for (let links = 0; links <= maxLinks; links++) {
     let directories = [...layers];
@@ -82,11 +93,11 @@ async function locate(layers: readonly string[], path: string): Promise<string |
         followed = true;
         break;
       }
-      if (found.file !== null) return depth === parts.length - 1 ? found.file : null;
+      if (found.file !== null) return depth === parts.length - 1 ? { path: parts.join('/'), file: found.file } : null;
       directories = found.directories;
       if (directories.length === 0) return null;
     }
-    if (!followed) return null;
+    if (!followed) return { path: parts.join('/'), file: null };
   }
   return null;
 }

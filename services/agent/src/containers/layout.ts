@@ -36,6 +36,11 @@ export class Layout {
     return join(this.#dataDir, 'containers', id);
   }
 
+  /** Of volumes' data, a directory each. */
+  get volumes(): string {
+    return join(this.#dataDir, 'volumes');
+  }
+
   log(id: string): string {
     return join(this.container(id), 'log');
   }

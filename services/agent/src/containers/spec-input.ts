@@ -1,5 +1,5 @@
 // Translates what a container is asked to be into what the OCI spec is built from. Pure.
-import { isMachine, type Container, type ContainerSpec, type ExecSpec, type Mount } from '@pouch/domain';
+import { isMachine, volumesOf, type Container, type ContainerId, type ContainerSpec, type ExecSpec } from '@pouch/domain';
 import { parseSeccompProfile, type MountInput, type ProcessInput, type ResolvedUser, type SeccompProfile, type SpecInput } from '@pouch/oci';
 import { ImpossibleError } from './failures.ts';
 
@@ -7,6 +7,8 @@ import { ImpossibleError } from './failures.ts';
 export interface Surroundings {
   readonly user: ResolvedUser;
   readonly secrets: readonly MountInput[];
+  /** Where a volume of the container is, by its name. */
+  readonly volumePath: (name: string) => string;
   readonly devices: NonNullable<SpecInput['devices']>;
   readonly hostDevices: NonNullable<SpecInput['hostDevices']>;
   readonly generatedFiles: NonNullable<SpecInput['generatedFiles']>;
@@ -15,14 +17,14 @@ export interface Surroundings {
   readonly cgroupsPath: string;
 }
 
-export function specInput({ spec }: Container, around: Surroundings): SpecInput {
+export function specInput({ id, spec }: Container, around: Surroundings): SpecInput {
   const { capAdd, capDrop, privileged, noNewPrivileges, hostname, domainname, readonlyRootfs, sysctls, annotations, tty } = spec;
-  const { user, secrets, devices, hostDevices, generatedFiles, network, initPath, cgroupsPath } = around;
+  const { user, secrets, volumePath, devices, hostDevices, generatedFiles, network, initPath, cgroupsPath } = around;
   const seccomp = seccompOf(spec);
   return {
     args: [...spec.entrypoint, ...spec.cmd], env: spec.env, cwd: spec.workingDir, rootfsPath: 'rootfs',
     user, hostname, domainname, tty, readonlyRootfs, capAdd, capDrop, privileged, noNewPrivileges, devices, hostDevices, sysctls, annotations,
-    resources: resourcesOf(spec), mounts: [...spec.mounts.map(mountInput), ...secrets], generatedFiles, namespaces: { network }, cgroupsPath,
+    resources: resourcesOf(spec), mounts: [...plainMounts(spec), ...volumeMounts(id, spec, volumePath), ...secrets], generatedFiles, namespaces: { network }, cgroupsPath,
     ...(seccomp === undefined ? {} : { seccomp }),
     ...(spec.init ? { initPath } : {}), // in a machine, too: there its first process is PID 1 of a namespace, as anywhere
   };
@@ -59,8 +61,15 @@ function resourcesOf({ resources }: ContainerSpec): NonNullable<SpecInput['resou
   return { memoryBytes, memorySwapBytes, nanoCpus, cpuShares, cpusetCpus, pidsLimit, ulimits, oomScoreAdj, shmSizeBytes, ...(memoryReservationBytes === undefined ? {} : { memoryReservationBytes }) };
 }
 
-function mountInput(mount: Mount): MountInput {
-  if (mount.type === 'tmpfs') return { type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes, mode: mount.mode, options: mount.options };
-  const { source, target, readonly, propagation, recursive } = mount;
-  return { type: 'bind', source, target, readonly, propagation, recursive };
+function plainMounts({ mounts }: ContainerSpec): MountInput[] {
+  return mounts.flatMap((mount): MountInput[] => {
+    if (mount.type === 'volume') return [];
+    if (mount.type === 'tmpfs') return [{ type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes, mode: mount.mode, options: mount.options }];
+    const { source, target, readonly, propagation, recursive } = mount;
+    return [{ type: 'bind', source, target, readonly, propagation, recursive }];
+  });
+}
+
+function volumeMounts(id: ContainerId, { mounts }: ContainerSpec, pathOf: (name: string) => string): MountInput[] {
+  return volumesOf(id, mounts).map(({ name, mount: { target, readonly } }) => ({ type: 'bind', source: pathOf(name), target, readonly, propagation: 'rprivate', recursive: true }));
 }

@@ -6,6 +6,7 @@ import { buildProcess, buildSpec, readHostDevices, readHostFacts, resolveDevices
 import type { Logger } from '@pouch/process';
 import type { AgentConfig } from '../config.ts';
 import type { Secrets } from '../secrets/secrets.ts';
+import type { Volumes } from '../volumes/volumes.ts';
 import { makeSources } from './bind-sources.ts';
 import { EtcFiles } from './etc-files.ts';
 import { ImpossibleError } from './failures.ts';
@@ -23,6 +24,7 @@ export interface SpecMakerDeps {
   readonly rootfs: Rootfs;
   readonly logger: Logger;
   readonly secrets: Pick<Secrets, 'mounts'>;
+  readonly volumes: Pick<Volumes, 'path'>;
   /** Of the network's room, where a container's namespace will be and how the host is reached from it. */
   readonly network: { gateway(): string | null; namespacePath(containerId: string): string };
 }
@@ -61,7 +63,7 @@ export class SpecMaker {
     ]);
     const owner = spec.network.mode === 'container' ? spec.network.containerId : id;
     const input = specInput(container, {
-      user, devices, hostDevices, secrets: this.#deps.secrets.mounts(id, spec), generatedFiles: this.#deps.layout.generated(owner), network, initPath, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`,
+      user, devices, hostDevices, secrets: this.#deps.secrets.mounts(id, spec), volumePath: (name) => this.#deps.volumes.path(container, name), generatedFiles: this.#deps.layout.generated(owner), network, initPath, cgroupsPath: `/${this.#deps.config.cgroupParent}/${id}`,
     });
     const { spec: made, warnings } = orThrow(buildSpec(input, this.#host));
     for (const warning of warnings) this.#deps.logger.warn({ containerId: id, warning }, 'a setting was fitted to the host');

@@ -7,7 +7,7 @@ const read = [
   'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/stats', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
   'GET /images/json', 'GET /images/:name/json', 'GET /images/:name/history', 'GET /images/:name/get', 'GET /images/*',
   'GET /cluster/hosts', 'GET /cluster/health', 'GET /cluster/events', 'GET /cluster/containers', 'GET /cluster/containers/:id', 'GET /cluster/containers/:id/history', 'GET /cluster/containers/:id/console',
-  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy', 'GET /secrets', 'GET /secrets/:id',
+  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy', 'GET /secrets', 'GET /secrets/:id', 'GET /volumes', 'GET /volumes/:name',
   'GET /services', 'GET /services/:id', 'GET /tasks', 'GET /tasks/:id', 'GET /nodes', 'GET /nodes/:id', 'GET /cluster/services', 'GET /cluster/services/:id',
   ...endpointsNotThere,
 ];
@@ -16,6 +16,7 @@ const operate = [
   'POST /containers/:id/rename', 'POST /containers/:id/resize', 'POST /containers/:id/attach', 'GET /containers/:id/attach/ws', 'POST /containers/prune', 'DELETE /containers/:id',
   'POST /containers/:id/exec', 'POST /exec/:id/start', 'POST /exec/:id/resize',
   'POST /images/create', 'POST /images/load', 'POST /images/prune', 'POST /images/:name/tag', 'POST /images/:name/push', 'POST /images/*', 'DELETE /images/:name', 'DELETE /images/*',
+  'POST /volumes/create', 'POST /volumes/prune', 'DELETE /volumes/:name',
   'POST /services/create', 'POST /services/:id/update', 'DELETE /services/:id',
   'POST /cluster/services', 'POST /cluster/services/:id/update', 'POST /cluster/services/:id/rollback', 'DELETE /cluster/services/:id',
   'GET /cluster/verify', 'POST /cluster/kernels/:name/probe',

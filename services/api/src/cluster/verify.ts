@@ -11,7 +11,7 @@ import type { Projection } from '../projection/projection.ts';
 const maxTold = 1_000;
 const waitForProjectionMs = 30_000;
 /** Kinds whose living aggregates all have a row of the present. */
-const shownKinds: ReadonlySet<string> = new Set(['container', 'host', 'image', 'kernel', 'token', 'policy', 'secret', 'refusal']);
+const shownKinds: ReadonlySet<string> = new Set(['container', 'host', 'image', 'kernel', 'token', 'policy', 'secret', 'refusal', 'volume']);
 
 /** A subject's last readable message, as bytes: thousands of parsed states would be ten times as much. */
 interface Head {

@@ -1,10 +1,9 @@
 // GET /containers/{id}/json: the whole of a container in Docker's shape, from its state. Pure but for what is passed in.
-import type { DockerMountPoint } from '@pouch/contracts';
-import type { Container, Exec, Exit, Host, Mount, NetworkAttachment, Placement, Run } from '@pouch/domain';
-import { dockerState, networkModeOf } from '@pouch/projections';
+import type { Container, Exec, Exit, Host, NetworkAttachment, Placement, Run } from '@pouch/domain';
+import { dockerState, mountPoints, networkModeOf } from '@pouch/projections';
 import { showConfig, showHostConfig } from './settings.ts';
 import { portKey } from './settings/network.ts';
-import { inspectNode, inspectPlacement, troubleOf } from './whereabouts.ts';
+import { inspectNode, inspectPlacement, mountpointOn, troubleOf } from './whereabouts.ts';
 
 export interface InspectSources {
   readonly host: Host | null;
@@ -43,7 +42,7 @@ export function inspectContainer(container: Container, { host, placement, execs,
     HostConfig: showHostConfig(spec),
     GraphDriver: { Name: 'overlay2', Data: null },
     ...(sizes === null ? {} : { SizeRw: sizes.writableBytes, SizeRootFs: sizes.rootBytes }),
-    Mounts: mountPoints(spec.mounts),
+    Mounts: mountPoints(container, (dataId) => mountpointOn(host, dataId)),
     Config: showConfig(spec),
     NetworkSettings: inspectNetwork(container),
     Node: inspectNode(container, host),
@@ -104,11 +103,4 @@ function portMap({ spec }: Container, { ports }: NetworkAttachment): Record<stri
   for (const port of spec.exposedPorts) map[port] = null;
   for (const port of ports) (map[portKey({ containerPort: port.containerPort, protocol: port.protocol as 'tcp' })] ??= []).push({ HostIp: port.hostIp || '0.0.0.0', HostPort: String(port.hostPort) });
   return map;
-}
-
-function mountPoints(mounts: readonly Mount[]): DockerMountPoint[] {
-  return mounts.filter((mount) => mount.declaredAs !== 'tmpfs').map((mount) =>
-    mount.type === 'bind'
-      ? { Type: 'bind', Source: mount.source, Destination: mount.target, Mode: mount.readonly && mount.declaredAs === 'binds' ? 'ro' : '', RW: !mount.readonly, Propagation: mount.propagation }
-      : { Type: 'tmpfs', Source: '', Destination: mount.target, Mode: '', RW: !mount.options.includes('ro'), Propagation: '' });
 }

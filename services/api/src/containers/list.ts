@@ -5,7 +5,7 @@ import { canonicalReference, parseReference } from '@pouch/contracts';
 import { isReplacedName, type Host } from '@pouch/domain';
 import { finishDockerItem, type ContainerItem } from '@pouch/projections';
 import { badField, HttpError } from '../errors.ts';
-import { labelsMatch, parseFilters, type Filters } from '../http/filters.ts';
+import { labelsMatch, parseFilters, truth, type Filters } from '../http/filters.ts';
 import type { Projection } from '../projection/projection.ts';
 import { rowStatusText } from './status.ts';
 
@@ -82,7 +82,7 @@ function rowFilter(projection: Projection, filters: Filters): RowTest | null {
   anyEntry('expose', (value) => portTest('expose', value, 'PrivatePort'));
   anyEntry('publish', (value) => portTest('publish', value, 'PublicPort'));
   anyEntry('network', (value) => ({ HostConfig, NetworkSettings }) => HostConfig.NetworkMode === value || Object.hasOwn(NetworkSettings.Networks, value));
-  anyEntry('volume', (value) => ({ Mounts }) => Mounts.some((mount) => mount.Destination === value || mount.Source === value));
+  anyEntry('volume', (value) => ({ Mounts }) => Mounts.some((mount) => mount.Destination === value || mount.Source === value || mount.Name === value));
   const labels = values('label');
   if (labels.length > 0) onEntry.push(({ Labels }) => labelsMatch(Labels, labels));
 
@@ -108,11 +108,6 @@ function nameTest(value: string): RowTest {
     throw Object.assign(badField('filters.name', `${JSON.stringify(value.slice(0, 80))} is not a regular expression`), { cause: error });
   }
   return (row) => pattern.test(row.name) || pattern.test(`/${row.name}`);
-}
-
-function truth(name: string, value: string): boolean {
-  if (!['0', '1', 'true', 'false'].includes(value)) throw badField(`filters.${name}`, 'it must be true or false');
-  return value === '1' || value === 'true';
 }
 
 function required(projection: Projection, reference: string): Pick<ContainerItem, 'createdAtMs' | 'id'> {

@@ -11,6 +11,7 @@ import { createContainer, newContainerId } from '../commands/create.ts';
 import { checkedName } from '../commands/names.ts';
 import { renameContainer } from '../commands/rename.ts';
 import { requestAction } from '../commands/requests.ts';
+import { releaseVolumes } from '../commands/volumes.ts';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError } from '../errors.ts';
 import { askedSecrets } from '../secrets/attach.ts';
@@ -123,7 +124,10 @@ function actionRoutes(app: FastifyInstance, deps: Deps): void {
   app.delete<{ Params: Id; Querystring: Static<typeof DockerRemoveQuery> }>('/containers/:id', { schema: { summary: 'Remove a container', tags, params: DockerIdParams, querystring: DockerRemoveQuery } }, async (request, reply) => {
     if (request.query.link === true) throw badField('link', 'links are not there');
     const stored = requireContainer(projection, request.params.id);
-    await requestAction(deps, stored, { kind: 'remove', force: request.query.force ?? false }, { actor: actorOf(request), signal: clientGone(reply) });
+    const withAnonymous = request.query.v === true;
+    const asking = { actor: actorOf(request), signal: clientGone(reply) };
+    await requestAction(deps, stored, { kind: 'remove', force: request.query.force ?? false, ...(withAnonymous ? { volumes: true } : {}) }, asking);
+    await releaseVolumes(deps, stored.state, { withAnonymous }, asking);
     return await reply.status(204).send();
   });
 }

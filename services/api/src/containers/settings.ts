@@ -11,6 +11,7 @@ import { refuseEndpoints, refuseNotYet, shownDefaults } from './settings/not-yet
 import { resourceSettings } from './settings/resources.ts';
 import { securitySettings } from './settings/security.ts';
 import type { Setting, Warn } from './settings/table.ts';
+import { imageVolumePaths, withOwnVolumes } from './settings/volumes.ts';
 
 /** Every setting that takes effect, in order of reading. */
 export const settings: readonly Setting[] = [...containerSettings, ...networkSettings, ...mountSettings, ...resourceSettings, ...securitySettings];
@@ -26,12 +27,13 @@ export function readSettings(body: DockerCreateBody, surroundings: Surroundings)
     const value = inHostConfig ? host[member] : (body as Readonly<Record<string, unknown>>)[member];
     if (value !== undefined) read(draft, value, { field, surroundings, warn });
   }
+  draft.mounts = withOwnVolumes(draft.mounts, imageVolumePaths(surroundings.image.defaults.volumes));
   if (draft.entrypoint.length === 0 && draft.cmd.length === 0) throw noCommand();
   checkTogether(draft, body);
   settlePlacement(draft, body);
   settleMachine(draft, surroundings);
   settleHostname(draft, body, surroundings);
-  warnOfNoEffect(draft, surroundings, warn);
+  warnOfNoEffect(draft, warn);
   refuseEndpoints(body, draft);
   requireSpecSize('the body', draft);
   return { spec: draft, warnings };
@@ -90,14 +92,13 @@ function settleHostname(draft: Draft, body: DockerCreateBody, { findContainer }:
   if (draft.network.mode === 'container') draft.hostname = findContainer(draft.network.containerId)?.spec.hostname ?? draft.hostname;
 }
 
-function warnOfNoEffect(draft: Draft, { image: { defaults } }: Surroundings, warn: Warn): void {
+function warnOfNoEffect(draft: Draft, warn: Warn): void {
   const { mode } = draft.network;
   if ((mode === 'host' || mode === 'none') && (draft.ports.length > 0 || draft.publishAllPorts)) {
     warn(`Published ports are discarded when using ${mode} network mode`);
     draft.ports = [];
     draft.publishAllPorts = false;
   }
-  if (defaults.volumes.length > 0) warn(`The image declares volumes (${defaults.volumes.slice(0, 10).join(', ')}): volumes are not there yet, the container keeps them in its own layer`);
 }
 
 /** `Config` of inspect. */

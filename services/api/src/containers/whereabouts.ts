@@ -7,8 +7,17 @@ export function inspectNode({ hostId }: Container, host: Host | null): Record<st
   return {
     ID: hostId, Name: hostId, IP: facts?.address ?? '', Addr: facts?.address ?? '',
     Cpus: facts === undefined ? 0 : Math.round(facts.capacity.cpuNanos / 1e9), Memory: facts?.capacity.memoryBytes ?? 0, Labels: host === null ? {} : labelsOfHost(host),
-    Status: host === null || host.state === 'removed' ? 'Removed' : host.state === 'lost' ? 'Lost' : 'Healthy',
+    Status: hostStanding(host),
   };
+}
+
+export function hostStanding(host: Host | null): 'Removed' | 'Lost' | 'Healthy' {
+  return host === null || host.state === 'removed' ? 'Removed' : host.state === 'lost' ? 'Lost' : 'Healthy';
+}
+
+/** Where a volume's data are on a host, for people to read; empty where the host is not known, or does not say. */
+export function mountpointOn(host: Host | null, dataId: string): string {
+  return host?.facts.volumesDir === undefined ? '' : `${host.facts.volumesDir}/${dataId}/_data`;
 }
 
 /** How it came to be where it is: what it asked for, and what was said of each host when it was chosen. */

@@ -1,7 +1,7 @@
 // Which of Docker's events a message of the log stands for: a table by event type, pure. What Docker has no word for yields nothing.
 // Source: Docker Engine API, "System events", and the words that its daemon uses.
 import type { Message } from '@pouch/contracts';
-import type { AnyEvent, Container, Exec, Host, Image, Request, Service } from '@pouch/domain';
+import type { AnyEvent, Container, Exec, Host, Image, Request, Service, Volume } from '@pouch/domain';
 import { constants } from 'node:os';
 
 /** As Docker's API sends it; `status`, `id` and `from` are the older spelling of containers' and images' events. */
@@ -9,7 +9,7 @@ export interface DockerEvent {
   readonly status?: string;
   readonly id?: string;
   readonly from?: string;
-  readonly Type: 'container' | 'image' | 'node' | 'service';
+  readonly Type: 'container' | 'image' | 'node' | 'service' | 'volume';
   readonly Action: string;
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
   readonly scope: 'local' | 'swarm';
@@ -61,6 +61,8 @@ function stepsOf(message: Message, context: EventContext): Step[] {
       return message.events.flatMap((event) => hostSteps(event, message.snapshot as Host));
     case 'service':
       return message.events.flatMap((event) => serviceSteps(event, message.snapshot as Service));
+    case 'volume':
+      return message.events.flatMap((event) => volumeSteps(event, message.snapshot as Volume));
     default:
       return [];
   }
@@ -182,6 +184,19 @@ function hostSteps(event: AnyEvent, host: Host): Step[] {
       return [step('update')];
     case 'HostRemoved':
       return [step('remove')];
+    default:
+      return [];
+  }
+}
+
+/** Mounting is not told: the log has the containers' starts. */
+function volumeSteps(event: AnyEvent, { name, hostId }: Volume): Step[] {
+  const step = (action: string): Step => ({ Type: 'volume', Action: action, scope: 'local', id: name, attributes: { driver: 'local', ...(hostId === null ? {} : { 'node.name': hostId }) } });
+  switch (event.type) {
+    case 'VolumeCreated':
+      return [step('create')];
+    case 'VolumeRemoved':
+      return [step('destroy')];
     default:
       return [];
   }

@@ -6,7 +6,7 @@ import { familiarName, withoutTag, type DockerEvent } from './docker-events.ts';
 export const eventFilterNames = ['config', 'container', 'daemon', 'event', 'image', 'label', 'network', 'node', 'plugin', 'scope', 'secret', 'service', 'type', 'volume'] as const;
 
 /** Filters on objects that no event of ours is about: with one of them nothing matches. */
-const ofOtherObjects = ['config', 'network', 'plugin', 'secret', 'volume'];
+const ofOtherObjects = ['config', 'network', 'plugin', 'secret'];
 
 /** Compiles filters to a test. Values of one filter are alternatives (of `label` all must hold), different filters must all hold. */
 export function eventFilter(filters: Filters): (event: DockerEvent) => boolean {
@@ -24,17 +24,21 @@ export function eventFilter(filters: Filters): (event: DockerEvent) => boolean {
   wants('node', (event, value) => hostOf(event) === value || (event.Type === 'node' && event.Actor.Attributes['name'] === value));
   wants('daemon', (event, value) => hostOf(event) === value || (event.Type === 'node' && event.Actor.Attributes['name'] === value));
   wants('service', ({ Type, Actor }, value) => Type === 'service' && (begins(Actor.ID, value) || Actor.Attributes['name'] === value));
+  wants('volume', ({ Type, Actor }, value) => Type === 'volume' && Actor.ID === value);
   for (const name of ofOtherObjects) wants(name, () => false);
   const labels = filters.get('label');
   if (labels !== undefined && labels.length > 0) tests.push((event) => labelsMatch(event.Actor.Attributes, labels));
   return (event) => tests.every((test) => test(event));
 }
 
+/** Kinds of aggregates that Docker has words for. */
+export const toldKinds = ['container', 'exec', 'image', 'host', 'service', 'volume'];
+
 /** What of the filters narrows the reading of the history. */
 export function historyFilterOf(filters: Filters): HistoryFilter {
   const types = filters.get('type') ?? [];
-  const kindsOf: Readonly<Record<string, readonly string[]>> = { container: ['container', 'exec'], image: ['image'], node: ['host'], service: ['service'] };
-  const ofTypes = types.length > 0 ? types.flatMap((type) => kindsOf[type] ?? []) : ['container', 'exec', 'image', 'host', 'service'];
+  const kindsOf: Readonly<Record<string, readonly string[]>> = { container: ['container', 'exec'], image: ['image'], node: ['host'], service: ['service'], volume: ['volume'] };
+  const ofTypes = types.length > 0 ? types.flatMap((type) => kindsOf[type] ?? []) : toldKinds;
   return { kinds: (filters.get('container') ?? []).length > 0 ? ofTypes.filter((kind) => kind === 'container' || kind === 'exec') : ofTypes };
 }
 

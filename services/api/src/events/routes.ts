@@ -11,7 +11,7 @@ import { parseFilters, type Filters } from '../http/filters.ts';
 import type { FollowOptions } from '../projection/tail.ts';
 import type { Projection } from '../projection/projection.ts';
 import { dockerEventLine, dockerEvents, type DockerEvent } from './docker-events.ts';
-import { eventFilter, eventFilterNames, historyFilterOf } from './docker-filters.ts';
+import { eventFilter, eventFilterNames, historyFilterOf, toldKinds } from './docker-filters.ts';
 import { StreamWriter, type StreamLimits } from './stream-writer.ts';
 import { parseInstant } from './time.ts';
 
@@ -132,7 +132,7 @@ function translator(projection: Projection, logger: Logger): (row: HistoryRow) =
 }
 
 function translated(row: HistoryRow, projection: Projection, logger: Logger): readonly Lines[] {
-  if (row.messageId === '' || !['container', 'exec', 'image', 'host'].includes(row.kind)) return [];
+  if (row.messageId === '' || !toldKinds.includes(row.kind)) return [];
   try {
     const message = toMessage(JSON.parse(row.message.toString('utf8')));
     const events = dockerEvents({ message, storedAtMs: row.storedAtMs }, {

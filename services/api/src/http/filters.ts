@@ -37,6 +37,12 @@ function valuesOf(given: unknown): readonly string[] | null {
   return entries.every(([, value]) => typeof value === 'boolean') ? entries.filter(([, value]) => value === true).map(([name]) => name) : null;
 }
 
+/** The value of a filter that is true or false. */
+export function truth(name: string, value: string): boolean {
+  if (!['0', '1', 'true', 'false'].includes(value)) throw badField(`filters.${name}`, 'it must be true or false');
+  return value === '1' || value === 'true';
+}
+
 /** Docker's rule for labels: `key` for one that is there, `key=value` for its value. All must hold. */
 export function labelsMatch(labels: Readonly<Record<string, string>>, wanted: readonly string[]): boolean {
   return wanted.every((want) => {

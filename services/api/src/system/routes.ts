@@ -1,13 +1,16 @@
 // What Docker's clients ask of the engine itself: ping, version, info, disk usage. The cluster answers as if it was one engine.
 import type {} from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
-import { DockerObject, familiarReference } from '@pouch/contracts';
+import { DockerObject, familiarReference, type DockerVolume } from '@pouch/contracts';
 import type { Host, Image } from '@pouch/domain';
 import { finishDockerItem } from '@pouch/projections';
 import type { Deps } from '../deps.ts';
+import { goneUsers } from '../commands/volumes.ts';
 import { statusText } from '../containers/status.ts';
 import { sizesOf } from '../containers/sizes.ts';
 import { apiVersion, minApiVersion } from '../http/version.ts';
+import { shownVolume } from '../volumes/shown.ts';
+import { volumeSizes } from '../volumes/sizes.ts';
 import { engineVersion } from './version.ts';
 
 const tags = ['System'];
@@ -61,7 +64,7 @@ function info(deps: Deps): Record<string, unknown> {
     ID: 'pouch', Name: hosts.length === 1 ? first?.hostname : 'pouch', ServerVersion: engineVersion,
     Containers: running + paused + created + exited + restarting + assigned, ContainersRunning: running + restarting, ContainersPaused: paused, ContainersStopped: created + exited + assigned, Images: counts.images,
     Driver: 'overlay2', DriverStatus: [['Hosts', String(hosts.length)], ...hosts.map((host) => [host.id, `${host.facts.address}, ${host.facts.platform.osName}, ${host.facts.platform.kernelVersion}`])],
-    SystemStatus: null, Plugins: { Volume: [], Network: ['bridge', 'host', 'none'], Authorization: null, Log: ['json-file', 'local', 'none'] },
+    SystemStatus: null, Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'none'], Authorization: null, Log: ['json-file', 'local', 'none'] },
     MemoryLimit: true, SwapLimit: true, CpuCfsPeriod: true, CpuCfsQuota: true, CPUShares: true, CPUSet: true, PidsLimit: true, IPv4Forwarding: true, BridgeNfIptables: true, BridgeNfIp6tables: true,
     OomKillDisable: false, Debug: false, NFd: 0, NGoroutines: 0, NEventsListener: 0, SystemTime: new Date(clock.now()).toISOString(),
     LoggingDriver: 'json-file', CgroupDriver: 'cgroupfs', CgroupVersion: String(first?.platform.cgroupVersion ?? 2),
@@ -103,8 +106,15 @@ async function diskUsage(deps: Deps): Promise<Record<string, unknown>> {
     LayersSize: layers.reduce((total, bytes) => total + bytes, 0),
     Images: imagesOf(projection.present.images().map(({ state }) => state), rows.map((row) => row.imageId)),
     Containers: rows.map((row) => JSON.parse(finishDockerItem(row.item, statusText(row, nowMs), { SizeRw: sizes.get(row.id)?.writableBytes ?? 0, SizeRootFs: sizes.get(row.id)?.rootBytes ?? 0 })) as object),
-    Volumes: [], BuildCache: [],
+    Volumes: await usedVolumes(deps), BuildCache: [],
   };
+}
+
+async function usedVolumes(deps: Deps): Promise<DockerVolume[]> {
+  const { projection } = deps;
+  const volumes = projection.present.records('volume').map(({ state }) => state);
+  const sizes = await volumeSizes(deps, volumes);
+  return volumes.map((volume) => ({ ...shownVolume(volume, projection), UsageData: { Size: sizes.get(volume.dataId) ?? (volume.hostId === null ? 0 : -1), RefCount: volume.users.length - goneUsers(projection, volume).length } }));
 }
 
 /** One entry an image, however many names and hosts have it. */

@@ -19,7 +19,6 @@ const onHost = (member: string, shown: unknown, isDefault: (value: unknown) => b
 const onConfig = (member: string, isDefault: (value: unknown) => boolean = empty, shown?: unknown): NotYet => ({ path: [member], isDefault, shown });
 
 const notYet: readonly NotYet[] = [
-  onConfig('Volumes', empty, null),
   onConfig('MacAddress', empty),
   onConfig('NetworkDisabled', empty),
   onConfig('OnBuild', empty, null),
@@ -86,10 +85,10 @@ export function refuseNotYet(body: Readonly<Record<string, unknown>>): void {
 function mountsNotYet(body: Readonly<Record<string, unknown>>): void {
   const mounts = (body.HostConfig as { Mounts?: Record<string, unknown>[] } | undefined)?.Mounts ?? [];
   for (const [index, mount] of mounts.entries()) {
-    for (const member of ['VolumeOptions', 'ImageOptions', 'ClusterOptions']) {
+    for (const member of ['ImageOptions', 'ClusterOptions']) {
       if (!empty(mount[member])) throw badField(`HostConfig.Mounts[${index}].${member}`, 'this setting does not take effect yet');
     }
-    for (const [group, members] of [['BindOptions', ['ReadOnlyNonRecursive', 'ReadOnlyForceRecursive']], ['TmpfsOptions', ['Options']]] as const) {
+    for (const [group, members] of [['BindOptions', ['ReadOnlyNonRecursive', 'ReadOnlyForceRecursive']], ['TmpfsOptions', ['Options']], ['VolumeOptions', ['Subpath']]] as const) {
       const wrong = members.find((member) => !empty((mount[group] as Record<string, unknown> | undefined)?.[member]));
       if (wrong !== undefined) throw badField(`HostConfig.Mounts[${index}].${group}.${wrong}`, 'this setting does not take effect yet');
     }
