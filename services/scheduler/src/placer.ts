@@ -86,11 +86,11 @@ export class Placer {
     patience.forget(id);
     view.promise(placement, plan.hostId);
     const placed = await this.#placeOn(plan, { placement, seq }, term).catch((error: unknown) => {
-      view.release(placement.id);
+      view.unpromise(placement.id);
       throw error;
     });
     // Another scheduler was faster, or a volume is on another host by now: the log will tell.
-    if (placed?.status !== 'placed') return view.release(placement.id);
+    if (placed?.status !== 'placed') return view.unpromise(placement.id);
     await this.#assign(placed);
   }
 

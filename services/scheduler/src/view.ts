@@ -179,6 +179,11 @@ export class View {
     this.#books.release(containerId);
   }
 
+  /** Takes back what `promise` has counted for a request that was not placed after all, unless the log has told meanwhile of another host for it. */
+  unpromise(containerId: string): void {
+    if (this.#waiting.has(containerId)) this.release(containerId);
+  }
+
   /** Hosts that are up and have an image, but for `hostId`; none where that has it, too. */
   imageHolders(imageId: string, hostId: HostId): readonly HostId[] {
     const holders = this.#books.holders(imageId);
