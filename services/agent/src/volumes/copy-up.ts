@@ -30,7 +30,7 @@ export async function copyUp({ layers, path }: CopySource, { to, scratch }: { re
   await mkdir(to, { mode: 0o755 });
   const [only] = layers;
   const copier = layers.length === 1 && only !== undefined
-    ? ['cp', '-a', '--', join(only, found, '.'), `${to}/`]
+    ? ['cp', '-a', '--', `${join(only, found)}/.`, `${to}/`]
     : ['unshare', '--mount', '--propagation', 'private', 'sh', '-ec', merged, 'sh', ...lowerDirectories(layers), scratch, found, to];
   await run('setpriv', ['--pdeathsig', 'KILL', ...copier], { cwd: baseOf(layers), maxBuffer: maxOutputBytes }).catch((error: unknown) => {
     const said = (error as { readonly stderr?: unknown }).stderr;
