@@ -103,7 +103,8 @@ export type HostCommand =
 export function decideHost(state: Host | null, command: HostCommand, nowMs: number): Decision<HostEvent> {
   switch (command.type) {
     case 'AnnounceHost': {
-      if (state === null) return accept({ type: 'HostJoined', id: command.id, facts: command.facts, atMs: nowMs });
+      // One that was taken out and is admitted again begins anew: neither cordoned nor labelled as the one before.
+      if (state === null || state.state === 'removed') return accept({ type: 'HostJoined', id: command.id, facts: command.facts, atMs: nowMs });
       const events: HostEvent[] = [];
       if (JSON.stringify(state.facts) !== JSON.stringify(command.facts)) events.push({ type: 'HostChanged', facts: command.facts, atMs: nowMs });
       if (state.state !== 'up') events.push({ type: 'HostReturned', atMs: nowMs });

@@ -13,6 +13,12 @@ interface Promised extends Occupant {
   readonly ports: readonly { readonly key: string; readonly hold: PortHold }[];
 }
 
+/** How often a container of a group failed, by host. */
+export interface Failures {
+  readonly group: string;
+  readonly byHost: ReadonlyMap<HostId, number>;
+}
+
 /** One host's page. Handed out as `Reserved`: those who choose only read. */
 class Page implements Reserved {
   cpuNanos = 0;
@@ -32,15 +38,19 @@ class Page implements Reserved {
     this.cpuNanos += sign * amounts.cpuNanos;
     this.memoryBytes += sign * amounts.memoryBytes;
     this.pids += sign * amounts.pids;
-    const alike = (this.groups.get(group) ?? 0) + sign;
-    if (alike > 0) this.groups.set(group, alike);
-    else this.groups.delete(group);
+    this.countAlike(group, sign);
     for (const { key, hold } of ports) {
       const holds = this.ports.get(key) ?? [];
       const now = sign === 1 ? [...holds, hold] : holds.filter((one) => one !== hold);
       if (now.length > 0) this.ports.set(key, now);
       else this.ports.delete(key);
     }
+  }
+
+  countAlike(group: string, by: number): void {
+    const alike = (this.groups.get(group) ?? 0) + by;
+    if (alike > 0) this.groups.set(group, alike);
+    else this.groups.delete(group);
   }
 }
 
@@ -55,6 +65,8 @@ export class Books {
   readonly #promises = new Map<string, Promised>();
   /** Hosts by image id, with how many names they have it under. */
   readonly #holders = new Map<string, Map<HostId, number>>();
+  /** By service: how often one of its group failed lately on which host. */
+  readonly #failures = new Map<string, Failures>();
 
   readonly #onChange: (hostId: HostId) => void;
 
@@ -100,6 +112,26 @@ export class Books {
     page.occupants.delete(containerId);
     page.count(promised, -1);
     this.#onChange(promised.hostId);
+  }
+
+  /**
+   * What failed lately of a service, in place of what was told of it before; null: nothing, or it is no more. Each counts on its host like a container that stands: else
+   * a host on which all of them fail would be the emptiest one, and have every next one, too.
+   */
+  failed(service: string, failures: Failures | null): void {
+    const before = this.#failures.get(service);
+    if (before !== undefined) this.#countFailures(before, -1);
+    this.#failures.delete(service);
+    if (failures === null || failures.byHost.size === 0) return;
+    this.#failures.set(service, failures);
+    this.#countFailures(failures, 1);
+  }
+
+  #countFailures({ group, byHost }: Failures, sign: 1 | -1): void {
+    for (const [hostId, times] of byHost) {
+      this.#page(hostId).countAlike(group, sign * times);
+      this.#onChange(hostId);
+    }
   }
 
   holdImage(hostId: HostId, key: string, image: HeldImage | null): void {

@@ -1,6 +1,6 @@
 // The cluster as the scheduler sees it: hosts, what is promised on each, requests that wait, and what is gone and may be forgotten.
 // Fed with messages of the log in order; asks nobody. What it has seen it chooses from.
-import { Chooser, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan, type Service, type Volume } from '@pouch/domain';
+import { Chooser, taskGroup, type AggregateKind, type Amounts, type Candidate, type CataloguedKernel, type Container, type ContainerId, type ContainerSpec, type Host, type HostId, type Image, type Kernel, type Placement, type Plan, type Service, type Volume } from '@pouch/domain';
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
 import { Books, holdOf } from './books.ts';
 import { VolumeView } from './volumes/volume-view.ts';
@@ -30,6 +30,9 @@ export interface Known {
   readonly container: Container;
   readonly seq: number;
 }
+
+/** How long a replica that failed counts against its host, where those of its service are spread. */
+const failuresCountMs = 300_000;
 
 export class View {
   readonly volumes = new VolumeView();
@@ -93,6 +96,7 @@ export class View {
         break;
       }
       case 'service':
+        this.#countFailures(snapshot as Service, message.meta.atMs);
         if ((snapshot as Service).state === 'removed') this.#gone.set(subject, { subject, atMs: message.meta.atMs });
         else this.#gone.delete(subject);
         break;
@@ -103,6 +107,17 @@ export class View {
         break;
       default: // kinds of a newer version concern a newer scheduler
     }
+  }
+
+  /** A service says something before each container that it has made, so what it says is as new as need be. */
+  #countFailures({ uid, spec: { templates }, state, past }: Service, nowMs: number): void {
+    const [template] = templates; // all of a service are of one group
+    if (state === 'removed' || template === undefined) return this.#books.failed(uid, null);
+    const byHost = new Map<HostId, number>();
+    for (const { outcome, hostId, endedAtMs } of past) {
+      if (outcome === 'failed' && hostId !== null && endedAtMs > nowMs - failuresCountMs) byHost.set(hostId as HostId, (byHost.get(hostId as HostId) ?? 0) + 1);
+    }
+    this.#books.failed(uid, { group: taskGroup({ uid }, template), byHost });
   }
 
   #applyHost(host: Host): void {

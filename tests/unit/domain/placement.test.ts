@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  decideHost, decidePlacement, evolveHost, evolvePlacement, groupOf, hostId, maxPlacementAttempts, maxVerdicts, readPlacementRules, schedule,
+  decideHost, decidePlacement, evolveHost, evolvePlacement, groupOf, hostId, labelsOfHost, maxPlacementAttempts, maxVerdicts, readPlacementRules, schedule,
   type Candidate, type CataloguedKernel, type ContainerSpec, type HeldImage, type Host, type Occupant, type Placement, type PlacementCommand, type PlacementEvent, type PortHold,
 } from '@pouch/domain';
 import { aContainerId, aHostsFacts, aSpec } from '../../fixtures/domain.ts';
@@ -273,5 +273,6 @@ test('operators label, cordon, drain and remove hosts; what changes nothing is n
   assert.deepEqual(when({ type: 'RemoveHost', containers: 3, force: false }), ['in-use']);
   assert.deepEqual(when({ type: 'RemoveHost', containers: 3, force: true }), ['HostRemoved']);
   assert.deepEqual(when({ type: 'CordonHost' }), ['not-found']);
-  assert.deepEqual(when({ type: 'AnnounceHost', id: hostId('a'), facts: aHostsFacts({ labels: { rack: 'r3' } }) }), ['HostReturned']);
+  assert.deepEqual(when({ type: 'AnnounceHost', id: hostId('a'), facts: aHostsFacts({ labels: { rack: 'r3' } }) }), ['HostJoined']);
+  assert.deepEqual([host.state, host.cordoned, host.drain, labelsOfHost(host)], ['up', false, undefined, { rack: 'r3' }]);
 });

@@ -13,6 +13,11 @@ export function taskName({ name }: Pick<Service, 'name'>, { slot, containerId }:
   return `${name}.${slot}.${containerId.slice(0, 12)}`;
 }
 
+/** Which containers a service's are counted with where they are spread. */
+export function taskGroup({ uid }: Pick<Service, 'uid'>, { placement }: Pick<ContainerSpec, 'placement'>): string {
+  return placement?.group ?? `service ${uid}`;
+}
+
 /** Null: the templates of its generation are not known any more, which only a task that is to end may have. */
 export function taskSpec({ name, uid, spec, generation, previous }: Service, { containerId, slot, generation: own }: Pick<Task, 'containerId' | 'slot' | 'generation'>): ContainerSpec | null {
   const templates = own === generation ? spec.templates : own === previous?.generation ? previous.spec.templates : [];
@@ -25,7 +30,7 @@ export function taskSpec({ name, uid, spec, generation, previous }: Service, { c
     labels: { ...template.labels, ...labelsOf({ name, uid }, { slot, generation: own }) },
     // Its service replaces it, on this host or another: nothing else may.
     restartPolicy: { name: 'no', maximumRetryCount: 0 }, autoRemove: false,
-    placement: { ...rules, rescheduleOnHostLoss: false, group: rules.group ?? `service ${uid}`, spreadOver: rules.strategy === null || rules.strategy === 'spread' ? [...rules.spreadOver, nodeLabel] : rules.spreadOver },
+    placement: { ...rules, rescheduleOnHostLoss: false, group: taskGroup({ uid }, template), spreadOver: rules.strategy === null || rules.strategy === 'spread' ? [...rules.spreadOver, nodeLabel] : rules.spreadOver },
     service: { uid, name, slot, generation: own },
   };
 }
