@@ -21,7 +21,7 @@ import { addressesHere, networkConflict } from './network-conflict.ts';
 import { authorityFile, hostOrder, memberDirectory, natsStore, OptionError, resolveCluster, secretsKeyFile, startOrder, type ClusterConfig, type ClusterOptions, type NatsCluster } from './options.ts';
 import { endByPidFile, readPidFile } from './process-identity.ts';
 import { locateProgram } from './programs.ts';
-import { supervisorPidFile, type SupervisorInput } from './supervisor.ts';
+import { supervisorPidFile, wantedFile, type SupervisorInput } from './supervisor.ts';
 
 export type Say = (line: string) => void;
 
@@ -125,6 +125,7 @@ async function launchSupervisor(config: ClusterConfig): Promise<void> {
   const input: SupervisorInput = { config, programs: { nats: config.processes.includes('nats') ? (await locateNatsServer()).path : null, containerd } };
   const file = join(config.run, 'cluster.json');
   await writeFile(file, `${JSON.stringify(input, null, 2)}\n`, { mode: 0o600 });
+  await writeFile(wantedFile(config.run), '');
   const log = openSync(join(config.logs, 'supervisor.log'), 'a', 0o640);
   const line = [process.execPath, join(import.meta.dirname, 'supervisor.ts'), file];
   // Only the network is another one: mounts are shared, for containerd, its shims and the agent pass each other's on.
@@ -176,6 +177,7 @@ export async function restartCluster(options: ClusterOptions, why: string, say: 
 
 /** Ends the supervisor, or, where it is gone already, the processes that it left. */
 async function stopProcesses(config: ClusterConfig): Promise<void> {
+  await rm(wantedFile(config.run), { force: true });
   const supervisor = await readPidFile(supervisorPidFile(config.run));
   if (supervisor !== undefined) {
     process.kill(supervisor.pid, 'SIGTERM');

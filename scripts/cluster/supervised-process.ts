@@ -60,7 +60,7 @@ export class SupervisedProcess {
   /** Starts it; resolves when it takes connections, or false when it does not within `withinMs` (it is started again all the same). */
   async start(withinMs: number): Promise<boolean> {
     await mkdir(dirname(this.#logFile), { recursive: true });
-    this.#stopping = false;
+    if (this.#stopping) return false;
     this.#launch();
     if (this.spec.useless !== undefined) this.#looking = setInterval(() => void this.#look(), lookMs);
     if (this.spec.accepts === undefined) return true;
@@ -72,7 +72,7 @@ export class SupervisedProcess {
     return false;
   }
 
-  /** SIGTERM, then SIGKILL after the spec's grace; not started again. */
+  /** SIGTERM, then SIGKILL after the spec's grace; not started again, by nobody. */
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);

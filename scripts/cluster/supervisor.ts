@@ -1,6 +1,6 @@
 // The process that keeps a one-machine cluster's processes running: `node supervisor.ts <run>/cluster.json`.
 // SIGTERM stops them in order and leaves containers running. It must not touch containers, nor processes it did not start.
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -22,6 +22,8 @@ export type SupervisorStatus = {
 
 export const supervisorPidFile = (run: string): string => join(run, 'supervisor.pid');
 export const statusFile = (run: string): string => join(run, 'status.json');
+/** There from before a supervisor is launched until somebody stops it: one that is slow to start and finds it gone is not wanted any more. */
+export const wantedFile = (run: string): string => join(run, 'wanted');
 
 const firstConnectionMs = 60_000;
 const logCheckMs = 30_000;
@@ -35,6 +37,10 @@ async function onlyOne(run: string): Promise<void> {
     server.listen(name, resolve);
   });
   server.unref();
+}
+
+async function isWanted(run: string): Promise<boolean> {
+  return await access(wantedFile(run)).then(() => true, () => false);
 }
 
 /** Writes the status file, one write at a time, the newest state last. */
@@ -61,8 +67,10 @@ async function main(inputFile: string): Promise<void> {
   await onlyOne(config.run);
   const self = identify(process.pid);
   if (self === undefined) throw new Error('/proc does not show this process');
-  await mkdir(config.run, { recursive: true });
+  if (!(await isWanted(config.run))) return;
   await writePidFile(supervisorPidFile(config.run), self);
+  // Whoever stops removes the one file before looking at the other: either this process is found, or it finds that somebody was here.
+  if (!(await isWanted(config.run))) return await rm(supervisorPidFile(config.run), { force: true });
 
   const startedAt = new Date().toISOString();
   let phase: SupervisorStatus['phase'] = 'starting';

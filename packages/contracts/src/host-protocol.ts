@@ -24,8 +24,11 @@ export interface HostCalls {
   /** Bytes that volumes hold, of those that are here; at most 10,000 may be asked for. */
   'volume.usage': { params: { dataIds: string[] }; result: { volumes: { dataId: string; bytes: number }[] } };
   'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
-  /** Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. */
-  'host.shutdown': { params: { timeoutSeconds: number }; result: { stopped: number } };
+  /**
+   * Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. Answers when all have ended, or after
+   * `answerWithinSeconds` that it is `going` on: who asks again, as often as they like, waits for the same end. `timeoutSeconds` lie between stop signal and SIGKILL at most.
+   */
+  'host.shutdown': { params: { timeoutSeconds: number; answerWithinSeconds?: number }; result: { stopped: number; going?: true } };
 }
 
 /** Pipes, by name: parameters, the trailer that ends the answer, and control messages that the client may send meanwhile. */

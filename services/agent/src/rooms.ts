@@ -95,8 +95,8 @@ export interface Rooms {
   readonly machines: Machines | null;
   readonly secrets: Secrets;
   readonly volumes: Pick<Volumes, 'make' | 'home'>;
-  /** Set while the host is being shut down: exits are told as such and nothing is started. */
-  readonly shutdown: { active: boolean };
+  /** Set while the host is being shut down: exits are told as such and nothing is started. `stopping`: how many containers are stopped for it, when they have ended. */
+  readonly shutdown: { active: boolean; stopping?: Promise<number> };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */
   readonly stopping: { active: boolean };
   /** Reports what was observed of a container; durable when it returns. The promise is the log's answer and need not be awaited. */

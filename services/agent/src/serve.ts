@@ -38,7 +38,7 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     'container.size': ({ containerId }) => containerSize(rooms, containerId),
     'volume.usage': (asked) => volumeUsage(rooms.volumes, asked),
     'host.usage': () => hostUsage(rooms),
-    'host.shutdown': ({ timeoutSeconds }) => shutDownHost(rooms, timeoutSeconds),
+    'host.shutdown': (asked) => shutDownHost(rooms, asked),
   };
   const pipes: PipeHandlers = {
     ...images.pipes,

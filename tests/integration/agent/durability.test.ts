@@ -162,7 +162,9 @@ test('shutting the host down stops containers in order; they come back by their 
   for (const id of [always, never]) await fixture.request(id, { kind: 'start' });
   for (const id of [always, never]) await fixture.untilStatus(id, 'running');
   await eventually(async () => await fixture.client.call(host, 'host.usage', {}).then(() => true, () => false), 'the agent serves calls');
-  assert.deepEqual(await fixture.client.call(host, 'host.shutdown', { timeoutSeconds: 20 }, { timeoutMs: 60_000 }), { stopped: 2 });
+  const asked = { timeoutSeconds: 20, answerWithinSeconds: 0 };
+  assert.deepEqual(await fixture.client.call(host, 'host.shutdown', asked), { stopped: 0, going: true });
+  assert.deepEqual(await fixture.client.call(host, 'host.shutdown', { ...asked, answerWithinSeconds: 60 }, { timeoutMs: 60_000 }), { stopped: 2 }, 'asked again, it waits for the same end');
   await fixture.untilStatus(never, 'exited');
   await fixture.untilStatus(always, 'restarting');
   await fixture.stopAgent();

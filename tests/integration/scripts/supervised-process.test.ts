@@ -77,7 +77,15 @@ test('the next process waits until this one takes connections, a bounded time', 
   assert.equal(await each.start(200), false);
   await each.stop();
   accepting = true;
-  assert.equal(await each.start(60_000), true);
+  assert.equal(await supervise('quick', 'exec sleep 600', { accepts: () => Promise.resolve(accepting) }).start(60_000), true);
+});
+
+test('one that is stopped while it is being started does not start', async () => {
+  const each = supervise('unwanted', 'exec sleep 600');
+  const starting = each.start(1_000);
+  await each.stop();
+  assert.equal(await starting, false);
+  assert.deepEqual([each.state.state, each.state.pid], ['stopped', null]);
 });
 
 test('one that runs and is of no use any more is started again', async () => {

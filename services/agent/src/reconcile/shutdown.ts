@@ -2,6 +2,7 @@
 // their restart policy says so.
 import { setTimeout as delay } from 'node:timers/promises';
 import { isContainerdError } from '@pouch/containerd';
+import type { HostCalls } from '@pouch/contracts';
 import { signalNumber } from '../containers/signals.ts';
 import type { Rooms } from '../rooms.ts';
 
@@ -9,10 +10,18 @@ const lookMs = 50;
 const killGraceMs = 10_000;
 const defaultStopSeconds = 10;
 
-/** Resolves when all have ended, or were killed and given up on. `timeoutSeconds`: at most this long between the stop signal and SIGKILL. */
-export async function shutDownHost(rooms: Rooms, timeoutSeconds: number): Promise<{ stopped: number }> {
-  const { book, tasks, shutdown, logger } = rooms;
+/** As the call `host.shutdown` has it. All have ended when those that did not were killed and given up on. */
+export async function shutDownHost(rooms: Rooms, { timeoutSeconds, answerWithinSeconds }: HostCalls['host.shutdown']['params']): Promise<HostCalls['host.shutdown']['result']> {
+  const { shutdown } = rooms;
   shutdown.active = true;
+  const stopping = shutdown.stopping ??= stopAll(rooms, timeoutSeconds);
+  if (answerWithinSeconds === undefined) return { stopped: await stopping };
+  const stopped = await Promise.race([stopping, delay(1_000 * answerWithinSeconds, null)]);
+  return stopped === null ? { stopped: 0, going: true } : { stopped };
+}
+
+async function stopAll(rooms: Rooms, timeoutSeconds: number): Promise<number> {
+  const { book, tasks, logger } = rooms;
   const ids = tasks.ids().filter((id) => tasks.get(id)?.status !== 'stopped');
   logger.info({ containers: ids.length }, 'the host is being shut down: stopping its containers');
   await Promise.all(ids.map(async (id) => {
@@ -25,7 +34,7 @@ export async function shutDownHost(rooms: Rooms, timeoutSeconds: number): Promis
     await send(rooms, id, 9);
     if (!(await ended(rooms, id, killGraceMs))) logger.error({ containerId: id }, 'a container did not end');
   }));
-  return { stopped: ids.length };
+  return ids.length;
 }
 
 async function send({ containerd, logger }: Rooms, id: string, signal: number): Promise<void> {
