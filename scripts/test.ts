@@ -3,6 +3,7 @@
 //   npm test -- [unit|integration|e2e|typecheck|lint|PATH …]
 import { spawn } from 'node:child_process';
 import { glob } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { build } from './build.ts';
 import { endOrphanedClusters } from './cluster/orphans.ts';
@@ -90,16 +91,26 @@ async function runAndTell(file: string): Promise<void> {
   console.log(`\n${relative(repositoryDir, file)} (${result.seconds.toFixed(1)} s)\n${result.text.trimEnd()}`);
 }
 
+/** Milliseconds that the processors of this machine have worked, and have been there, since it was started. */
+function processorTime(): { readonly busyMs: number; readonly allMs: number } {
+  const times = cpus().map((each) => each.times);
+  const sum = (of: (time: (typeof times)[number]) => number): number => times.reduce((total, time) => total + of(time), 0);
+  const idleMs = sum(({ idle }) => idle);
+  const busyMs = sum(({ user, nice, sys, irq }) => user + nice + sys + irq);
+  return { busyMs, allMs: busyMs + idleMs };
+}
+
 async function runPart(name: string, atOnce: number, files: readonly string[]): Promise<void> {
   if (files.length === 0) return;
   heading(`${name}: ${files.length} files, ${atOnce} at a time`);
-  const partBegan = Date.now();
+  const [partBegan, before] = [Date.now(), processorTime()];
   const left = [...files];
   await Promise.all(Array.from({ length: atOnce }, async () => {
     for (let file = left.shift(); file !== undefined; file = left.shift()) await runAndTell(file);
   }));
   await endOrphanedClusters((line) => console.log(line));
-  console.log(`\n${name} took ${Math.round((Date.now() - partBegan) / 1_000)} s`);
+  const after = processorTime();
+  console.log(`\n${name} took ${Math.round((Date.now() - partBegan) / 1_000)} s; the processors were ${Math.round(100 * (after.busyMs - before.busyMs) / (after.allMs - before.allMs))} % busy`);
 }
 
 async function main(wanted: readonly string[]): Promise<void> {

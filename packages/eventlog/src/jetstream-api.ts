@@ -32,6 +32,8 @@ export const jsError = {
   streamNotFound: 10_059,
   subjectsOverlap: 10_065,
   wrongLastSequence: 10_071,
+  /** In clusters, while a message with the same id is under way: an earlier try of it. */
+  duplicateUnderWay: 10_158,
   /** In clusters, while another message of the subject is under way. */
   wrongLastSequenceConstant: 10_164,
 } as const;

@@ -120,19 +120,24 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
         await this.#usable(remainingMs);
         checkSize(subject, payload.length, (await this.link.connection()).info?.max_payload);
         if (unknown) {
-          const seq = await this.#headIfOurs(subject, message.id, deadlineMs);
+          const seq = await this.#ours(subject, message.id, expectedSeq, deadlineMs);
           if (seq !== null) return { seq, duplicate: true };
         }
         const timeoutMs = Math.max(1, Math.min(this.#requestTimeoutMs, (deadlineMs - this.#clock.monotonicMs()) * ackShare));
         return await publishOnce(this.link, { stream: this.#settings.name, subject, payload, expectedSeq, messageId: message.id, timeoutMs });
       } catch (error) {
-        if (error instanceof ConflictError && unknown) {
-          const seq = await this.#headIfOurs(subject, message.id, deadlineMs).catch(() => null);
-          if (seq !== null) return { seq, duplicate: true };
-        }
-        // Without a sequence: a message of the subject is under way, and after a try without an answer it may be this one. What becomes of it is waited for.
-        if (!(error instanceof LogUnavailable) && !(error instanceof ConflictError && unknown && error.headSeq === null)) throw error;
+        if (!(error instanceof LogUnavailable) && !(error instanceof ConflictError && unknown)) throw error;
         failure = error;
+        if (error instanceof ConflictError) {
+          // It may be with that very try which was not answered; where nobody can say now, that is asked again.
+          const seq = await this.#ours(subject, message.id, expectedSeq, deadlineMs).catch((reason: unknown) => {
+            if (!(reason instanceof LogUnavailable)) throw reason;
+            return undefined;
+          });
+          if (typeof seq === 'number') return { seq, duplicate: true };
+          // Without a sequence: a message of the subject is under way, and it may be this one. What becomes of it is waited for.
+          if (seq === null && error.headSeq !== null) throw error;
+        }
         unknown ||= error instanceof LogUnavailable && error.outcome === 'unknown';
         // The stream may be gone; it is looked for again.
         this.#setUpEpoch = 0;
@@ -245,7 +250,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     return await this.#settingUp;
   }
 
-  async #stored(which: { readonly seq: number } | { readonly last_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
+  async #stored(which: Parameters<typeof storedMessage>[2], timeoutMs: number): Promise<StoredMessage | null> {
     await this.#usable(timeoutMs);
     try {
       if (this.#settings.replicas === 'keep' && 'last_by_subj' in which) return await newestMessage(this.link, this.#settings.name, which.last_by_subj, timeoutMs);
@@ -265,10 +270,14 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
     return head === null || head.seq > seq || (head.seq < seq && this.#reached.several) ? null : idOfStored(head);
   }
 
-  /** Sequence of the subject's head if that is the message with `id`. */
-  async #headIfOurs(subject: string, id: string, deadlineMs: number): Promise<number | null> {
-    const head = await this.#stored({ last_by_subj: subject }, Math.max(1, Math.min(this.#requestTimeoutMs, deadlineMs - this.#clock.monotonicMs())));
-    return head !== null && idOfStored(head) === id ? head.seq : null;
+  /**
+   * Where an earlier try of an append stands in the log; null where it does not. By its expectation it can only be the subject's first message after `expectedSeq`: others may have come
+   * on top of it, and a server of a cluster then answers with a conflict instead of looking at its id. Who may not ask by sequence sees only whether it is the newest.
+   */
+  async #ours(subject: string, id: string, expectedSeq: number, deadlineMs: number): Promise<number | null> {
+    const timeoutMs = Math.max(1, Math.min(this.#requestTimeoutMs, deadlineMs - this.#clock.monotonicMs()));
+    const found = await this.#stored(this.#settings.replicas === 'keep' ? { last_by_subj: subject } : { seq: expectedSeq + 1, next_by_subj: subject }, timeoutMs);
+    return found !== null && idOfStored(found) === id ? found.seq : null;
   }
 }
 

@@ -38,6 +38,6 @@ export async function publishOnce(link: NatsLink, { stream, subject, payload, ex
     throw new ConflictError({ subject, expectedSeq, headSeq: told === undefined || error.errorCode !== jsError.wrongLastSequence ? null : Number(told), cause: error });
   }
   if (error.errorCode === jsError.messageTooLarge) throw new MessageTooLargeError(subject, payload.length, payload.length - 1);
-  // No leader, storage that fails, limits of the account: all may pass, and the message was not taken.
-  throw new LogUnavailable(error.message, { cause: error });
+  // No leader, storage that fails, limits of the account: all may pass, and the message was not taken. An earlier try of it may yet be.
+  throw new LogUnavailable(error.message, { cause: error, outcome: error.errorCode === jsError.duplicateUnderWay ? 'unknown' : 'not-sent' });
 }

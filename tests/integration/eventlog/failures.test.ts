@@ -140,6 +140,34 @@ test('an append whose acknowledgement was lost is found at the head, or by its i
   assert.equal((await log.last('evt.a'))?.message.n, 2);
 });
 
+test('an append that was not answered and has others on top is found, also where the server speaks of a conflict and nobody can say for a moment', async (t) => {
+  const nats = await server(t);
+  const log = open(t, nats);
+  await log.ready(60_000);
+  const other = open(t, nats);
+  const request = log.link.request.bind(log.link);
+  const answered = async (error: object) => ({ ...await request('$JS.API.INFO', '', { timeoutMs: 2_000 }), json: () => ({ error }) }) as never;
+  const steps: string[] = [];
+  log.link.request = async (subject, payload, options) => {
+    const step = subject.startsWith('evt.') ? 'append' : subject.includes('MSG.GET') ? 'look' : 'else';
+    if (step === 'else') return await request(subject, payload, options);
+    steps.push(step);
+    switch (steps.length) {
+      case 1: {
+        await request(subject, payload, options);
+        await other.append({ subject, message: message(2), expectedSeq: 1 });
+        throw new LogUnavailable('the answer was lost', { outcome: 'unknown' });
+      }
+      case 2: return await answered({ code: 404, err_code: 10_037, description: 'no message found' });
+      case 3: return await answered({ code: 400, err_code: 10_071, description: 'wrong last sequence: 2' });
+      case 4: throw new LogUnavailable('nobody leads the log for the moment');
+      default: return await request(subject, payload, options);
+    }
+  };
+  assert.deepEqual(await log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 }), { seq: 1, duplicate: true });
+  assert.deepEqual(steps, ['append', 'look', 'append', 'look', 'look']);
+});
+
 test('with patience a call waits for a log that is away for a while: it is late instead of refused, and done once', { timeout: 120_000 }, async (t) => {
   const nats = await startNats({ sync: 'always' }); // else a kill may take what was acknowledged
   t.after(() => nats.stop());
