@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterHealth, ClusterHosts } from '@pouch/contracts';
 import { callApi, getJson } from './api-client.ts';
+import { natsInfo } from './nats-info.ts';
 import type { ClusterConfig } from './options.ts';
 import { readPidFile } from './process-identity.ts';
 import { statusFile, supervisorPidFile, type SupervisorStatus } from './supervisor.ts';
@@ -23,7 +24,7 @@ export async function clusterProblems(config: ClusterConfig): Promise<string[]> 
   const supervisor = await supervisorStatus(config);
   // What answers meanwhile can be what an earlier supervisor left and this one is about to end.
   if (supervisor?.phase !== 'running') return [supervisor === undefined ? noSupervisor : `the processes are ${supervisor.phase}`];
-  if (!config.processes.includes('api')) return [];
+  if (!config.processes.includes('api')) return await natsProblems(config);
   let ping: number;
   try {
     ping = (await callApi(config.socket, { path: '/_ping', timeoutMs: 3_000 })).status;
@@ -36,12 +37,21 @@ export async function clusterProblems(config: ClusterConfig): Promise<string[]> 
   const problems = [...health.problems];
   if (health.scheduler === null) problems.push('no scheduler leads');
   const hosts = (await getJson<ClusterHosts>(config.socket, '/cluster/hosts'))?.hosts ?? [];
-  if (!config.processes.includes('agent')) return problems;
+  const whole = async (): Promise<string[]> => (problems.length > 0 ? problems : await natsProblems(config));
+  if (!config.processes.includes('agent')) return await whole();
   const own = hosts.find((host) => host.id === config.hostId);
   if (own === undefined) problems.push(`host ${config.hostId ?? ''} has not joined`);
   else if (own.state !== 'up') problems.push(`host ${own.id} is ${own.state}`);
   else if (own.lastBeatAtMs === null || Date.now() - own.lastBeatAtMs > beatMaxAgeMs) problems.push(`host ${own.id} sends no heartbeats`);
-  return problems;
+  return await whole();
+}
+
+/** What is missing of this machine's NATS server, if it has one: others may well do its work meanwhile. */
+async function natsProblems({ processes, natsPort, natsCluster }: ClusterConfig): Promise<string[]> {
+  if (!processes.includes('nats')) return [];
+  const info = await natsInfo(natsPort, natsCluster?.address);
+  if (info === null) return ['nats-server takes no connections'];
+  return info.jetstream ? [] : ['nats-server stores nothing since its disk was full; it is started again when there is room'];
 }
 
 /** What the supervisor says, if one runs. */

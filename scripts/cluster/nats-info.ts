@@ -9,15 +9,15 @@ const roomBytes = 32 * 1024 * 1024;
 
 /** A server that awaits TLS logs an error for whoever leaves before that. Nothing is said, so nothing need be trusted. */
 function shakeHands(socket: Socket): void {
-  const secure = connectTls({ socket, rejectUnauthorized: false }, () => secure.destroy());
+  const secure = connectTls({ socket, rejectUnauthorized: false }, () => secure.end());
   secure.setTimeout(answerMs, () => secure.destroy());
   secure.on('error', () => secure.destroy());
 }
 
 /** Null: nobody greets there as nats-server does. `jetstream` false: it stores nothing, because it is not to, or because it has given that up. */
-export async function natsInfo(port: number): Promise<{ readonly jetstream: boolean } | null> {
+export async function natsInfo(port: number, host = '127.0.0.1'): Promise<{ readonly jetstream: boolean } | null> {
   return await new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
+    const socket = connect({ host, port });
     let text = '';
     const answer = (info: { readonly jetstream: boolean } | null): void => {
       socket.destroy();

@@ -11,7 +11,7 @@ const longestBackoffMs = 5_000;
 /** One that ran this long starts again at once, and at the shortest interval after that. */
 const steadyMs = 10_000;
 /** How often one is asked whether it is of use, and how often in a row it says no before it is started again: at its start it is not of use yet. */
-const lookMs = 5_000;
+const lookMs = 2_000;
 const uselessTimes = 2;
 const logMaxBytes = 64 * 1024 * 1024;
 

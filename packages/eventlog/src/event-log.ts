@@ -36,6 +36,8 @@ export interface LogIdentity {
   readonly messages: number;
   /** Server that leads the stream, where several keep it; null: none does now, and who told this may be behind. */
   readonly leader?: string | null;
+  /** The servers that have all that the leader has, by its own word; where several keep the log. */
+  readonly current?: readonly string[];
   /** When it was put back from a backup, ms since 1970; absent: it never was. */
   readonly restoredAtMs?: number;
 }

@@ -111,17 +111,12 @@ export class Follower implements Subscription {
           if (link.closed) return;
           continue;
         }
-        const leader = await this.#recognise();
+        const before = await this.#recognise();
         if (signal.aborted) return;
         const consumer = await this.#create();
-        // One that became the leader meanwhile may be behind, and what it says is waiting then is less than there is.
-        const now = leader === undefined ? undefined : (await this.#options.identity().catch((error: unknown) => { consumer.close(); throw error; })).leader;
+        if (before.leader !== undefined) await this.#check(consumer, before).catch((error: unknown) => { consumer.close(); throw error; });
         // Stopped meanwhile: then nobody else closes it.
         if (signal.aborted) return consumer.close();
-        if (now !== leader) {
-          consumer.close();
-          throw new LogUnavailable('the log has got another leader');
-        }
         this.#begin(consumer);
         reason = await Promise.race([consumer.broken, stopped]);
         consumer.close();
@@ -139,11 +134,11 @@ export class Follower implements Subscription {
     }
   }
 
-  /** Makes sure that the stream is the one followed so far, and that it has not lost what was taken from it. Answers who leads it, in a cluster. */
-  async #recognise(): Promise<string | null | undefined> {
+  /** Makes sure that the stream is the one followed so far, and that it has not lost what was taken from it. Answers what it is now. */
+  async #recognise(): Promise<LogIdentity> {
     const { identity, messageIdAt, idOf, stream } = this.#options;
     const log = await identity();
-    const { streamId, lastSeq, leader } = log;
+    const { streamId, lastSeq } = log;
     if (this.#streamId !== undefined && this.#streamId !== streamId) throw new LogChangedError('recreated', `the stream ${stream} was made anew: ${streamId} instead of ${this.#streamId}`);
     this.#streamId = streamId;
     this.#log = log;
@@ -153,11 +148,11 @@ export class Follower implements Subscription {
       this.#taken = this.#handled = lastSeq;
     }
     if (lastSeq < this.#taken) throw new LogChangedError('rewound', `the stream ${stream} ends at ${lastSeq}, but ${this.#taken} was there before`);
-    if (this.#lastEntry === null) return leader;
+    if (this.#lastEntry === null) return log;
     const known = idOf(this.#lastEntry);
     const there = known === null ? null : await messageIdAt(this.#lastEntry.seq, this.#lastEntry.subject);
     if (there !== null && there !== known) throw new LogChangedError('rewound', `message ${this.#lastEntry.seq} of the stream ${stream} is ${there}, it was ${known} before`);
-    return leader;
+    return log;
   }
 
   async #create(): Promise<PullConsumer> {
@@ -168,6 +163,15 @@ export class Follower implements Subscription {
       onEntry: (entry, waiting) => this.#take(entry, waiting),
       onPullEnd: () => this.#pull(),
     });
+  }
+
+  /**
+   * What a consumer says is waiting is what the server knows that has it, and any of those that keep the log may: one that has just come to lead, or comes back after it was
+   * down, may be behind. Whoever took that for the log's end would remove what it does not know. Throws LogUnavailable.
+   */
+  async #check({ server }: PullConsumer, before: LogIdentity): Promise<void> {
+    if (server !== undefined && before.current?.includes(server) === false) throw new LogUnavailable(`the server ${server}, which would have delivered the log, is behind`);
+    if ((await this.#options.identity()).leader !== before.leader) throw new LogUnavailable('the log has got another leader');
   }
 
   #begin(consumer: PullConsumer): void {

@@ -66,7 +66,7 @@ export interface StreamInfo {
   readonly created: string;
   readonly state: { readonly messages: number; readonly first_seq: number; readonly last_seq: number };
   /** Where several servers keep it. */
-  readonly cluster?: { readonly leader?: string };
+  readonly cluster?: { readonly leader?: string; readonly replicas?: readonly { readonly name: string; readonly current: boolean; readonly offline?: boolean }[] };
 }
 
 export interface StoredMessage {
@@ -171,8 +171,8 @@ export async function endRestore(link: NatsLink, name: string, subject: string, 
   if (error !== undefined) throw new JetStreamError(error, `STREAM.RESTORE.${name}`);
 }
 
-/** Answers with how many messages wait for it. */
-export async function createConsumer(link: NatsLink, stream: string, config: ConsumerConfig, timeoutMs: number): Promise<{ num_pending: number }> {
+/** Answers with how many messages wait for it, and, in a cluster, which server has it. */
+export async function createConsumer(link: NatsLink, stream: string, config: ConsumerConfig, timeoutMs: number): Promise<{ num_pending: number; cluster?: { leader?: string } }> {
   return await call(link, `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`, { stream_name: stream, config, action: 'create' }, timeoutMs);
 }
 

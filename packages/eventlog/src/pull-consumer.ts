@@ -33,8 +33,10 @@ const inactiveMs = 30_000;
 const minPullBytes = 8 * 1024 * 1024;
 
 export class PullConsumer {
-  /** Messages that waited when it was made. */
+  /** Messages that waited when it was made, as far as the server knew that has it. */
   readonly waitingAtStart: number;
+  /** That server's name, in a cluster. */
+  readonly server: string | undefined;
   /** Resolves, with the reason, when nothing will come from it any more. */
   readonly broken: Promise<string>;
   readonly #break: (reason: string) => void;
@@ -71,15 +73,16 @@ export class PullConsumer {
       mem_storage: true,
     };
     const nc = await link.connection();
-    const { num_pending } = await createConsumer(link, stream, config, requestTimeoutMs);
-    return new PullConsumer(options, nc, name, num_pending);
+    const { num_pending, cluster } = await createConsumer(link, stream, config, requestTimeoutMs);
+    return new PullConsumer(options, nc, name, { waiting: num_pending, server: cluster?.leader });
   }
 
-  private constructor(options: ConsumerOptions, nc: NatsConnection, name: string, waiting: number) {
+  private constructor(options: ConsumerOptions, nc: NatsConnection, name: string, { waiting, server }: { readonly waiting: number; readonly server: string | undefined }) {
     this.#options = options;
     this.#nc = nc;
     this.#name = name;
     this.waitingAtStart = waiting;
+    this.server = server;
     this.#pullBytes = Math.max(minPullBytes, 2 * (nc.info?.max_payload ?? 0) + 65_536);
     const broken = Promise.withResolvers<string>();
     this.broken = broken.promise;

@@ -112,8 +112,10 @@ export function identityOf({ config, created, state, cluster }: StreamInfo): Log
   const streamId = config.metadata?.[identityKey];
   if (streamId === undefined) throw new LogSetupError(`the stream ${config.name} has lost its identity from its metadata`);
   const restoredAtMs = Number(config.metadata?.[restoredKey]);
+  const leader = cluster?.leader ?? null;
+  const current = [...(leader === null ? [] : [leader]), ...(cluster?.replicas ?? []).filter((one) => one.current && one.offline !== true).map(({ name }) => name)];
   return {
     streamId, createdAtMs: milliseconds(created), firstSeq: state.first_seq, lastSeq: state.last_seq, messages: state.messages,
-    ...(config.num_replicas > 1 ? { leader: cluster?.leader ?? null } : {}), ...(Number.isSafeInteger(restoredAtMs) ? { restoredAtMs } : {}),
+    ...(config.num_replicas > 1 ? { leader, current } : {}), ...(Number.isSafeInteger(restoredAtMs) ? { restoredAtMs } : {}),
   };
 }
