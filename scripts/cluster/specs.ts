@@ -40,12 +40,15 @@ async function accepts(path: string): Promise<boolean> {
 
 const quoted = (text: string): string => JSON.stringify(text);
 
+/** A server that hangs or is cut off is given up by the others after three of these; by default after more than a minute, in which they ask it and nobody answers. */
+const routePing = 'ping_interval: "2s", ping_max: 2';
+
 /** How the servers of a cluster find each other; they show their certificates to each other. */
 function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): string[] {
   if (natsCluster === null || natsCluster.servers.length < 2) return [];
   const { address, servers } = natsCluster;
   const others = servers.filter((server) => server !== address).map((server) => quoted(`nats://${server}:${natsPort + 1}`));
-  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}], tls { ${tls}, verify: true } }`];
+  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}], ${routePing}, tls { ${tls}, verify: true } }`];
 }
 
 /** Writes nats-server's configuration, and makes its store, for a machine that has been settled. Answers the file. */

@@ -32,8 +32,8 @@ export interface ConnectOptions extends NatsAddress {
 const reconnectFirstMs = 50;
 const reconnectMaxMs = 1_000;
 const dialTimeoutMs = 3_000;
-/** A dead peer without a closed socket is noticed after this, thrice. */
-const pingIntervalMs = 4_000;
+/** A dead peer without a closed socket is noticed after this, twice to thrice. */
+const pingIntervalMs = 2_000;
 const maxPingOut = 2;
 
 /** A connection that is there, or will be. */

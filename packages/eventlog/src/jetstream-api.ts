@@ -1,5 +1,6 @@
 // JetStream's own request/reply API (`$JS.API.>`, NATS ADR-1 and ADR-31): one function per request that Pouch makes, types of what it reads of the answers.
 // It holds no state and retries nothing.
+import type { Msg } from 'nats';
 import type { NatsLink } from './connection.ts';
 import { LogUnavailable } from './errors.ts';
 
@@ -95,8 +96,26 @@ export interface ConsumerConfig {
 
 const passing: ReadonlySet<number> = new Set([jsError.clusterNoLeader, jsError.noSuitablePeers, jsError.insufficientResources]);
 
-async function call<T>(link: NatsLink, request: string, body: object | null, timeoutMs: number): Promise<T> {
-  const answer = await link.request(`$JS.API.${request}`, body === null ? '' : JSON.stringify(body), { timeoutMs });
+/** What may be asked twice is asked again after so long without an answer: it may have gone to a server that hangs, or no longer leads, and another leads by now. */
+const askAgainMs = 500;
+
+/** The first answer to a question that is asked again and again; rejects as `NatsLink.request`. */
+async function insistently(link: NatsLink, subject: string, payload: string, timeoutMs: number): Promise<Msg> {
+  const answered = Promise.withResolvers<Msg>();
+  const ask = (remainingMs: number): void => void link.request(subject, payload, { timeoutMs: remainingMs }).then(answered.resolve, answered.reject);
+  let remainingMs = timeoutMs;
+  const timer = setInterval(() => {
+    remainingMs -= askAgainMs;
+    if (remainingMs > 0) ask(remainingMs);
+    else clearInterval(timer);
+  }, askAgainMs);
+  ask(remainingMs);
+  return await answered.promise.finally(() => clearInterval(timer));
+}
+
+async function call<T>(link: NatsLink, request: string, body: object | null, timeoutMs: number, { mayRepeat = false }: { readonly mayRepeat?: boolean } = {}): Promise<T> {
+  const [subject, payload] = [`$JS.API.${request}`, body === null ? '' : JSON.stringify(body)];
+  const answer = mayRepeat ? await insistently(link, subject, payload, timeoutMs) : await link.request(subject, payload, { timeoutMs });
   const parsed = answer.json<T & { error?: ApiErrorBody }>();
   if (parsed.error === undefined) return parsed;
   const error = new JetStreamError(parsed.error, request);
@@ -110,12 +129,12 @@ export const updateStream = (link: NatsLink, config: StreamConfig, timeoutMs: nu
 
 /** Null: there is no such stream. */
 export async function streamInfo(link: NatsLink, name: string, timeoutMs: number): Promise<StreamInfo | null> {
-  return await orNull(call<StreamInfo>(link, `STREAM.INFO.${name}`, null, timeoutMs), jsError.streamNotFound);
+  return await orNull(call<StreamInfo>(link, `STREAM.INFO.${name}`, null, timeoutMs, { mayRepeat: true }), jsError.streamNotFound);
 }
 
 /** By sequence, the newest of a subject, or the next of a subject from a sequence on; from the stream's leader, so never stale. Null: there is none. */
 export async function storedMessage(link: NatsLink, stream: string, which: { readonly seq: number } | { readonly last_by_subj: string } | { readonly seq: number; readonly next_by_subj: string }, timeoutMs: number): Promise<StoredMessage | null> {
-  const answer = await orNull(call<{ message: StoredMessage }>(link, `STREAM.MSG.GET.${stream}`, which, timeoutMs), jsError.messageNotFound);
+  const answer = await orNull(call<{ message: StoredMessage }>(link, `STREAM.MSG.GET.${stream}`, which, timeoutMs, { mayRepeat: true }), jsError.messageNotFound);
   return answer?.message ?? null;
 }
 
@@ -173,7 +192,7 @@ export async function endRestore(link: NatsLink, name: string, subject: string, 
 
 /** Answers with how many messages wait for it, and, in a cluster, which server has it. */
 export async function createConsumer(link: NatsLink, stream: string, config: ConsumerConfig, timeoutMs: number): Promise<{ num_pending: number; cluster?: { leader?: string } }> {
-  return await call(link, `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`, { stream_name: stream, config, action: 'create' }, timeoutMs);
+  return await call(link, `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`, { stream_name: stream, config, action: 'create' }, timeoutMs, { mayRepeat: true });
 }
 
 export const deleteConsumerSubject = (stream: string, consumer: string): string => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`;

@@ -25,6 +25,8 @@ export interface FollowerOptions {
 
 const firstRetryMs = 100;
 const maxRetryMs = 1_000;
+/** A look at the log that had no answer is repeated after this: until one has, nobody can say that the projection is as new as the log. */
+const lookAgainMs = 500;
 /** Entries of one transaction while catching up; about 2 MB. */
 const catchUpBatch = 1_000;
 /** Malformed messages of one batch that are told one by one. */
@@ -144,9 +146,10 @@ class Follower {
   async #watch(signal: AbortSignal): Promise<void> {
     const { checkIntervalMs = 5_000, pruneIntervalMs = 60_000, clock } = this.#options;
     let prunedAt = clock.monotonicMs();
-    for (;;) {
-      await pause(checkIntervalMs, signal);
+    for (let pauseMs = checkIntervalMs; ; ) {
+      await pause(pauseMs, signal);
       if (signal.aborted) return;
+      pauseMs = checkIntervalMs;
       try {
         await this.#compare();
         this.#tellState();
@@ -154,6 +157,7 @@ class Follower {
         if (!(error instanceof OperatingError)) throw error;
         // The follower itself may still get through, or come to the same end: here it is only said.
         this.#options.post({ type: 'log-unavailable', error: messageOf(error) });
+        pauseMs = Math.min(checkIntervalMs, lookAgainMs);
         continue;
       }
       if (clock.monotonicMs() - prunedAt < pruneIntervalMs) continue;
