@@ -211,6 +211,24 @@ test('while its own message may still be under way, a conflict with "a message u
   assert.deepEqual([(await log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 })).duplicate, tries], [false, 3]);
 });
 
+test('a question that a hanging server has swallowed is asked again, and answered by whoever hears it', { timeout: 30_000 }, async (t) => {
+  const nats = await server(t);
+  const log = open(t, nats, { patienceMs: 50_000, requestTimeoutMs: 50_000 });
+  await log.ready(60_000);
+  await appendNext(log, 'evt.a', 1);
+  const request = log.link.request.bind(log.link);
+  const swallowed = new Set<string>();
+  log.link.request = async (subject, payload, options) => {
+    if (swallowed.has(subject)) return await request(subject, payload, options);
+    swallowed.add(subject);
+    return await new Promise(() => undefined);
+  };
+  assert.equal((await log.identity()).lastSeq, 1);
+  assert.equal((await log.last('evt.a'))?.message.n, 1);
+  const { got } = collect(log, { filter: 'evt.>', from: { seq: 1 } });
+  await until('it is followed', () => got.length === 1);
+});
+
 test('a consumer that is deleted under a follower is made again, without a gap', async (t) => {
   const nats = await server(t);
   const log = open(t, nats);
