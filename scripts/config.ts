@@ -36,6 +36,8 @@ export const environment = Object.freeze({
   cluster: Object.freeze(Object.fromEntries(
     clusterOptions.map((name) => [name, env[variable(name)]]),
   )) as Readonly<Record<string, string | undefined>>,
+  /** Of test files and what they start: as here, and code that was compiled once is found again. That halves what it costs to start a Node program. */
+  tests: Object.freeze({ NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'), ...env }),
   /** Variables handed to the services as they are: proxies, and their own settings (POUCH_…). */
   services: Object.freeze(Object.fromEntries(
     Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && (passedOn.includes(entry[0]) || (entry[0].startsWith('POUCH_') && !notPassedOn.includes(entry[0])))),

@@ -56,7 +56,6 @@ async function setUp(): Promise<void> {
 
 /** Runs a checker; it counts as one test. */
 async function check(name: string, program: string, args: readonly string[]): Promise<void> {
-  heading(name);
   const child = spawn(join(repositoryDir, 'node_modules', '.bin', program), args, { cwd: repositoryDir, stdio: ['ignore', 'inherit', 'inherit'] });
   const code = await new Promise<number>((done) => {
     child.once('error', () => done(1));
@@ -126,8 +125,10 @@ async function main(wanted: readonly string[]): Promise<void> {
     heading('set-up');
     await setUp();
   }
-  if (wants('typecheck')) await check('typecheck', 'tsc', ['-p', '.']);
-  if (wants('lint')) await check('lint', 'eslint', ['.', '--max-warnings', '0']);
+  const checks = [['typecheck', 'tsc', ['-p', '.']], ['lint', 'eslint', ['.', '--max-warnings', '0']]] as const;
+  const wantedChecks = checks.filter(([name]) => wants(name));
+  if (wantedChecks.length > 0) heading(wantedChecks.map(([name]) => name).join(', '));
+  await Promise.all(wantedChecks.map(async ([name, program, args]) => { await check(name, program, args); }));
   // Two cores: two files at a time.
   if (wants('unit')) await runPart('unit', 2, await testFiles('unit', 'simulation'));
   if (wants('integration')) await runPart('integration', 2, await testFiles('integration'));

@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { hostId as toHostId } from '@pouch/domain';
 import { provideAuthority, provideMember } from '@pouch/membership';
 import { newKeyFile } from '@pouch/sealing';
-import { environment, repositoryDir } from '../config.ts';
+import { environment, projectDir, repositoryDir } from '../config.ts';
 import { locateNatsServer } from '../nats-server.ts';
 import { changesOf, onTop } from './changes.ts';
 import { supervisorStatus, waitUntilHealthy } from './health.ts';
@@ -133,7 +133,7 @@ async function launchSupervisor(config: ClusterConfig): Promise<void> {
   const [program = '', ...args] = line;
   const child = spawn(program, args, {
     detached: true, cwd: '/', stdio: ['ignore', log, log],
-    env: { ...environment.services, PATH: environment.path.join(':'), HOME: environment.home },
+    env: { NODE_COMPILE_CACHE: join(projectDir, 'compile-cache'), ...environment.services, PATH: environment.path.join(':'), HOME: environment.home },
   });
   closeSync(log);
   child.unref();

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
-import { repositoryDir } from '../config.ts';
+import { environment, repositoryDir } from '../config.ts';
 
 export type FileResult = {
   readonly passed: number;
@@ -105,7 +105,7 @@ export async function runFile(file: string, timeoutMs: number): Promise<FileResu
     void endFile(file);
   }, timeoutMs);
   try {
-    for await (const event of run({ files: [file], concurrency: 1, cwd: repositoryDir }) as AsyncIterable<TestEvent>) {
+    for await (const event of run({ files: [file], concurrency: 1, cwd: repositoryDir, env: environment.tests }) as AsyncIterable<TestEvent>) {
       note(tally, name, event);
       // The totals stand at the end of the whole; here they would only repeat.
       const isTotal = event.type === 'test:summary' || (event.type === 'test:diagnostic' && event.data.file === undefined);
