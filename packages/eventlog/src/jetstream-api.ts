@@ -24,6 +24,8 @@ export interface ApiErrorBody {
 
 /** Error numbers of nats-server that are acted upon. */
 export const jsError = {
+  /** What a server says to any request while its JetStream is only starting, or once that has been given up: it hears them and knows none. Ours are well-formed. */
+  badRequest: 10_003,
   noSuitablePeers: 10_005,
   clusterNoLeader: 10_008,
   insufficientResources: 10_023,
@@ -94,7 +96,7 @@ export interface ConsumerConfig {
   readonly mem_storage: boolean;
 }
 
-const passing: ReadonlySet<number> = new Set([jsError.clusterNoLeader, jsError.noSuitablePeers, jsError.insufficientResources]);
+const passing: ReadonlySet<number> = new Set([jsError.badRequest, jsError.clusterNoLeader, jsError.noSuitablePeers, jsError.insufficientResources]);
 
 /** What may be asked twice is asked again after so long without an answer: it may have gone to a server that hangs, or no longer leads, and another leads by now. */
 const askAgainMs = 500;
@@ -119,7 +121,7 @@ async function call<T>(link: NatsLink, request: string, body: object | null, tim
   const parsed = answer.json<T & { error?: ApiErrorBody }>();
   if (parsed.error === undefined) return parsed;
   const error = new JetStreamError(parsed.error, request);
-  // These pass by themselves: a cluster finds its servers and elects a leader, a server finishes its start.
+  // These pass by themselves: a cluster finds its servers and elects a leader, a server finishes its start, or is started again.
   if (error.status === 503 || passing.has(error.errorCode)) throw new LogUnavailable(error.message, { cause: error });
   throw error;
 }

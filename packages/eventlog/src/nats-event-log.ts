@@ -154,11 +154,13 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   }
 
   async entry(seq: number): Promise<LogEntry | null> {
+    if (seq < 1) return null; // JetStream takes it for no question at all
     const stored = await this.#patiently(() => this.#stored({ seq }, this.#requestTimeoutMs));
     return stored === null ? null : entryOf(stored);
   }
 
   async messageIdAt(seq: number): Promise<string | null> {
+    if (seq < 1) return null; // as above
     const stored = await this.#stored({ seq }, this.#requestTimeoutMs);
     return stored === null ? null : idOfStored(stored);
   }

@@ -229,6 +229,27 @@ test('a question that a hanging server has swallowed is asked again, and answere
   await until('it is followed', () => got.length === 1);
 });
 
+test('a server that hears requests and knows none, as one does whose JetStream is starting, is waited for', { timeout: 30_000 }, async (t) => {
+  const nats = await server(t);
+  const maker = open(t, nats);
+  await maker.ready(60_000);
+  await appendNext(maker, 'evt.a', 1);
+  const log = open(t, nats);
+  await log.link.connection(10_000);
+  const request = log.link.request.bind(log.link);
+  const heard = new Map<string, number>();
+  log.link.request = async (subject, payload, options) => {
+    const answer = await request(subject, payload, options);
+    const before = heard.get(subject) ?? 0;
+    heard.set(subject, before + 1);
+    return before < 2 ? { ...answer, json: () => ({ error: { code: 400, err_code: 10_003, description: 'bad request' } }) } as never : answer;
+  };
+  const { got, errors } = collect(log, { filter: 'evt.>', from: { seq: 1 } });
+  assert.equal((await log.last('evt.a'))?.message.n, 1);
+  await until('it is followed', () => got.length === 1);
+  assert.deepEqual(errors, []);
+});
+
 test('a consumer that is deleted under a follower is made again, without a gap', async (t) => {
   const nats = await server(t);
   const log = open(t, nats);
