@@ -38,9 +38,9 @@ export interface HostPipes {
     params: { containerId: string; stdin: boolean; stdout: boolean; stderr: boolean; logs: boolean; stream: boolean };
     trailer: Record<string, never>;
   };
-  /** Multiplexed or raw, as docker's logs. `tail`: lines, null for all; times in ns as decimal text, inclusive. */
+  /** Multiplexed or raw, as docker's logs. `tail`: lines, null for all; times in ns as decimal text, inclusive. `framed`: multiplexed with a tty too; an agent that does not know it does not heed it. */
   'container.logs': {
-    params: { containerId: string; stdout: boolean; stderr: boolean; follow: boolean; timestamps: boolean; tail: number | null; sinceNs: string | null; untilNs: string | null };
+    params: { containerId: string; stdout: boolean; stderr: boolean; follow: boolean; timestamps: boolean; tail: number | null; sinceNs: string | null; untilNs: string | null; framed?: boolean };
     trailer: Record<string, never>;
   };
   /** What the machine of a container wrote to its console: of the present or else the last run. Raw bytes. */

@@ -34,6 +34,7 @@ import type { TlsSettings } from './tls-material.ts';
 import { secretRoutes } from './secrets/routes.ts';
 import { clusterServiceRoutes } from './services/cluster-routes.ts';
 import { dockerServiceRoutes } from './services/docker-routes.ts';
+import { serviceLogRoutes } from './services/logs/routes.ts';
 import { nodeRoutes } from './services/nodes.ts';
 import { systemRoutes } from './system/routes.ts';
 import { volumeRoutes } from './volumes/routes.ts';
@@ -133,6 +134,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => volumeRoutes(scope, deps));
   await app.register((scope) => clusterServiceRoutes(scope, deps));
   await app.register((scope) => dockerServiceRoutes(scope, deps));
+  await app.register((scope) => serviceLogRoutes(scope, deps));
   await app.register((scope) => nodeRoutes(scope, deps));
   await app.register((scope) => notThereRoutes(scope));
   await app.register((scope) => openApiRoutes(scope));

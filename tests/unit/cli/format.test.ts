@@ -9,6 +9,7 @@ import { toFilters } from '../../../packages/cli/src/commands/filters.ts';
 import { splitReference } from '../../../packages/cli/src/commands/pull.ts';
 import { errorLine, CliError, UsageError } from '../../../packages/cli/src/errors.ts';
 import { containerRow, portsText, statusText } from '../../../packages/cli/src/format/container-rows.ts';
+import { LineJoiner, Prefixes, readDetails } from '../../../packages/cli/src/format/log-prefix.ts';
 import { render } from '../../../packages/cli/src/format/output.ts';
 import { humanDuration, humanMemory, humanSize } from '../../../packages/cli/src/format/sizes.ts';
 import { displayWidth, shortened, table } from '../../../packages/cli/src/format/table.ts';
@@ -118,4 +119,27 @@ test('references, filters, progress bars, error lines', () => {
   assert.equal(progressBar(5000, null), '5kB');
   assert.equal(progressBar(0, 100), '');
   assert.equal(errorLine(new CliError('one\ntwo', { hint: 'do this' })), 'pouch: one; two (do this)');
+});
+
+test('lines of a service are put together, and stand behind the names of their replicas', () => {
+  const lines: string[] = [];
+  const joiner = new LineJoiner((line) => lines.push(line.toString()));
+  for (const chunk of ['on', 'e\ntwo\nth', 'ree', '\n']) joiner.push(Buffer.from(chunk));
+  assert.deepEqual(lines, ['one\n', 'two\n', 'three\n']);
+  assert.throws(() => { for (let written = 0; written < 20; written++) joiner.push(Buffer.alloc(64 * 1024, 'x')); }, /longer than 1048576 bytes/);
+
+  const details = 'com.docker.swarm.node.id=h%2C1,com.docker.swarm.service.id=s,com.docker.swarm.task.id=t1';
+  const { taskId, hostId, before, after } = readDetails(Buffer.from(`2026-11-27T00:00:00.000000000Z ${details} a b=c\n`), true);
+  assert.deepEqual([taskId, hostId, before, after.toString()], ['t1', 'h,1', '2026-11-27T00:00:00.000000000Z ', 'a b=c\n']);
+  assert.equal(readDetails(Buffer.from(`${details} \n`), false).after.toString(), '\n');
+  assert.throws(() => readDetails(Buffer.from('no details at all\n'), false), /whose lines/);
+
+  const prefixes = new Prefixes((text, colour) => `<${colour}>${text}`);
+  const id = '0123456789abcdef'.repeat(4);
+  prefixes.add({ id, name: 'web.1.0123456789ab', slot: 1, hostId: 'host-a' }, true);
+  prefixes.add({ id: `f${id.slice(1)}`, name: 'web.2.f', slot: 2, hostId: 'b' }, false);
+  assert.deepEqual([prefixes.knows(id.slice(0, 25)), prefixes.knows('other')], [true, false]);
+  assert.equal(prefixes.of(`f${id.slice(1, 25)}`, 'b'), '<green>web.2.f@b                ');
+  assert.equal(prefixes.of(id.slice(0, 25), 'host-a'), '<yellow>web.1.0123456789ab@host-a');
+  assert.equal(prefixes.of('other', 'x'), '<cyan>other@x                  ');
 });

@@ -1,7 +1,7 @@
 // `pouch logs`: what a container has written, and with -f what it goes on to write.
 import { once } from 'node:events';
 import type { Context } from '../context.ts';
-import { isSystemError, segment } from '../engine/client.ts';
+import { isSystemError, segment, type QueryValue } from '../engine/client.ts';
 import { Demultiplexer } from '../engine/frames.ts';
 import type { ContainerDetail } from '../engine/shapes.ts';
 import { UnreachableError, UsageError } from '../errors.ts';
@@ -19,17 +19,7 @@ export interface LogsFlags {
 
 export async function logs(context: Context, name: string, flags: LogsFlags): Promise<number> {
   if (flags.console === true) return await consoleOutput(context, name, flags);
-  const now = Date.now();
-  const tail = flags.tail === undefined || flags.tail === 'all' ? 'all' : Math.max(-1, toInteger('--tail', flags.tail));
-  const query = {
-    stdout: 1,
-    stderr: 1,
-    follow: flags.follow === true ? 1 : 0,
-    timestamps: flags.timestamps === true ? 1 : 0,
-    tail: tail === -1 ? 'all' : tail,
-    since: flags.since === undefined ? undefined : toUnixTime('--since', flags.since, now),
-    until: flags.until === undefined ? undefined : toUnixTime('--until', flags.until, now),
-  };
+  const query = logsQuery(flags, Date.now());
   const client = await context.client();
   const path = `/containers/${segment(name)}`;
   const response = await client.stream('GET', `${path}/logs`, { query });
@@ -38,6 +28,20 @@ export async function logs(context: Context, name: string, flags: LogsFlags): Pr
   const framed = type.includes('multiplexed-stream') || !(await client.json<ContainerDetail>('GET', `${path}/json`)).Config.Tty;
   await print(response, framed);
   return 0;
+}
+
+/** Throws UsageError for what is no time and no number. */
+export function logsQuery({ follow, since, until, tail: wanted, timestamps }: Omit<LogsFlags, 'console'>, nowMs: number): Record<string, QueryValue> {
+  const tail = wanted === undefined || wanted === 'all' ? 'all' : Math.max(-1, toInteger('--tail', wanted));
+  return {
+    stdout: 1,
+    stderr: 1,
+    follow: follow === true ? 1 : 0,
+    timestamps: timestamps === true ? 1 : 0,
+    tail: tail === -1 ? 'all' : tail,
+    since: since === undefined ? undefined : toUnixTime('--since', since, nowMs),
+    until: until === undefined ? undefined : toUnixTime('--until', until, nowMs),
+  };
 }
 
 /** The machine's console: bytes as they are, whatever they hold. */

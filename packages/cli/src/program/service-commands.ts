@@ -60,6 +60,16 @@ With several runtimes, with commas, the replicas have them in turn.\n`);
     .action(does(async (names: string[], flags: object) => (await import('../commands/service.ts')).ps(context, names, flags)))
     .addHelpText('after', examples('pouch service ps web'));
 
+  group('logs', 'Print what the replicas of a service have written, each line with its replica')
+    .argument('<service|task>')
+    .addOption(new Option('-f, --follow', 'go on as they write more, also of replicas that are still to come'))
+    .addOption(new Option('-n, --tail <lines>', 'the last lines of each replica only'))
+    .addOption(new Option('--since <time>', 'since a time, or how long ago (10m)'))
+    .addOption(new Option('--until <time>', 'until a time, or how long ago'))
+    .addOption(new Option('-t, --timestamps', 'with times'))
+    .action(does(async (name: string, flags: object) => (await import('../commands/service-logs.ts')).serviceLogs(context, name, flags)))
+    .addHelpText('after', examples('pouch service logs -f web', 'pouch service logs --tail 10 -t web', 'pouch service logs web.2.0123456789ab'));
+
   group('inspect', 'Print everything about services as JSON')
     .argument('<service...>')
     .addOption(new Option('-f, --format <format>', 'json (an object a line) or a template such as "{{.replicas}}"'))

@@ -128,6 +128,7 @@ export const DockerLogsQuery = Type.Object({
   tail: TextQuery('The last so many lines, or all', 32),
   details: BoolQuery('Has no effect: there are no details'),
 });
+export const DockerServiceLogsQuery = Type.Object({ ...DockerLogsQuery.properties, details: BoolQuery('Begin each line with the ids of its host, service and task, as com.docker.swarm.* labels') });
 export const DockerAttachQuery = Type.Object({
   detachKeys: TextQuery('Acted on by the client', 256),
   logs: BoolQuery('What was written so far'),

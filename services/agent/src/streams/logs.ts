@@ -26,7 +26,7 @@ async function writeLogs(rooms: Rooms, container: Container, params: LogsParams,
   const dir = rooms.layout.log(id);
   const wants = (record: LogRecord): boolean => (record.kind === 'stdout' && params.stdout) || (record.kind === 'stderr' && params.stderr);
   const tail = params.tail === null ? { position: 0, skipLines: 0 } : await tailOf(dir, params.tail, wants);
-  const writer = new LogWriter(params, { raw: container.spec.tty, byLine: params.tail !== null, skipLines: tail.skipLines, wants }, output, signal);
+  const writer = new LogWriter(params, { raw: container.spec.tty && params.framed !== true, byLine: params.tail !== null, skipLines: tail.skipLines, wants }, output, signal);
   const runs = new OpenRun(rooms, id);
   output.accept();
   output.resume();

@@ -1,6 +1,15 @@
-// Times and line counts as `docker logs` sends them. Pure.
+// What `docker logs` and `docker service logs` ask for, as hosts are asked for it. Pure.
+import type { Static } from 'typebox';
+import type { DockerLogsQuery, HostPipes } from '@pouch/contracts';
 import { badField } from '../errors.ts';
 import { parseInstant } from '../events/time.ts';
+
+export type LogsAsked = Omit<HostPipes['container.logs']['params'], 'containerId'>;
+
+export function logsAsked({ stdout = false, stderr = false, follow = false, timestamps = false, tail, since, until }: Static<typeof DockerLogsQuery>, nowMs: number): LogsAsked {
+  if (!stdout && !stderr) throw badField('stdout', 'Bad parameters: you must choose at least one stream');
+  return { stdout, stderr, follow, timestamps, tail: tailLines(tail), sinceNs: logTime('since', since, nowMs), untilNs: logTime('until', until, nowMs) };
+}
 
 /** An instant as ns since 1970 in decimal text; null where none is asked for (absent, empty or 0). Seconds with a fraction keep all their digits. */
 export function logTime(field: string, text: string | undefined, nowMs: number): string | null {

@@ -3,17 +3,17 @@ import type {} from '@fastify/swagger';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { ConsoleQuery, DockerAttachQuery, DockerIdParams, DockerLogsQuery } from '@pouch/contracts';
-import { isMachine } from '@pouch/domain';
+import { isMachine, type ContainerSpec } from '@pouch/domain';
 import type { ClientPipe } from '@pouch/pipes';
 import type { Deps } from '../deps.ts';
 import { requirePermittedEntry } from '../access/policy.ts';
-import { badField, HttpError, notThereYet } from '../errors.ts';
+import { HttpError, notThereYet } from '../errors.ts';
 import { bridge } from '../http/bridge.ts';
 import { clientGone } from '../http/gone.ts';
 import { takeOver, type Hijacked } from '../http/hijack.ts';
 import { requireContainer } from '../http/reads.ts';
 import { minorVersion } from '../http/version.ts';
-import { logTime, tailLines } from './log-query.ts';
+import { logsAsked } from './log-query.ts';
 
 type Id = Static<typeof DockerIdParams>;
 const tags = ['Container'];
@@ -21,6 +21,11 @@ const tags = ['Container'];
 /** Output without a terminal has frames; clients of before 1.42 know it by the same name as raw output. */
 export function streamType(request: FastifyRequest, tty: boolean): string {
   return tty || minorVersion(request.originalUrl) < 42 ? 'application/vnd.docker.raw-stream' : 'application/vnd.docker.multiplexed-stream';
+}
+
+/** Docker's words where nothing is kept. */
+export function requireReadableLog({ log }: Pick<ContainerSpec, 'log'>): void {
+  if (log.driver === 'none') throw new HttpError(501, 'configured logging driver does not support reading');
 }
 
 export async function streamRoutes(app: FastifyInstance, deps: Deps, hijacked: Hijacked): Promise<void> {
@@ -32,15 +37,10 @@ export async function streamRoutes(app: FastifyInstance, deps: Deps, hijacked: H
 
 function logsRoute(app: FastifyInstance, { projection, hosts, logger, clock }: Deps): void {
   app.get<{ Params: Id; Querystring: Static<typeof DockerLogsQuery> }>('/containers/:id/logs', { schema: { summary: "A container's output so far, and as it comes", tags, params: DockerIdParams, querystring: DockerLogsQuery } }, async (request, reply) => {
-    const { query } = request;
-    const { stdout = false, stderr = false, follow = false, timestamps = false } = query;
-    if (!stdout && !stderr) throw badField('stdout', 'Bad parameters: you must choose at least one stream');
+    const asked = logsAsked(request.query, clock.now());
     const { state } = requireContainer(projection, request.params.id);
-    if (state.spec.log.driver === 'none') throw new HttpError(501, 'configured logging driver does not support reading');
-    const nowMs = clock.now();
-    const pipe = await hosts.open(state.hostId, 'container.logs', {
-      containerId: state.id, stdout, stderr, follow, timestamps, tail: tailLines(query.tail), sinceNs: logTime('since', query.since, nowMs), untilNs: logTime('until', query.until, nowMs),
-    }, { signal: clientGone(reply) });
+    requireReadableLog(state.spec);
+    const pipe = await hosts.open(state.hostId, 'container.logs', { containerId: state.id, ...asked }, { signal: clientGone(reply) });
     await sendPipe(reply, pipe, streamType(request, state.spec.tty), (error) => logger.warn({ containerId: state.id, err: error }, 'logs broke off'));
   });
 }

@@ -7,19 +7,17 @@ import { DockerIdParams, DockerObject, DockerServiceBody, DockerServiceQuery, Do
 import type { Service } from '@pouch/domain';
 import { commandService } from '../commands/services.ts';
 import type { Deps } from '../deps.ts';
-import { badField, HttpError } from '../errors.ts';
+import { badField } from '../errors.ts';
 import { actorOf } from '../http/actor.ts';
 import { labelsMatch, parseFilters } from '../http/filters.ts';
 import { clientGone } from '../http/gone.ts';
 import { newServiceUid, requireNewService } from './cluster-routes.ts';
 import { dockerSpec, readDockerService } from './docker-spec.ts';
 import { readServiceSpec } from './service-spec.ts';
-import { requireService, services, tasksOf } from './tasks.ts';
+import { requireService, requireTask, services, taskIdOf, tasksOf } from './tasks.ts';
 
 type Id = Static<typeof DockerIdParams>;
 const tags = ['Service'];
-/** Docker's ids of tasks have so many characters. */
-const taskIdLength = 25;
 
 export async function dockerServiceRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   readRoutes(app, deps);
@@ -74,12 +72,8 @@ function readRoutes(app: FastifyInstance, { projection }: Deps): void {
       .map((task) => shownTask(service, task)));
   });
   app.get<{ Params: Id }>('/tasks/:id', { schema: { summary: 'Inspect a task', tags, params: DockerIdParams, response: { 200: DockerObject } } }, async (request) => {
-    const { id } = request.params;
-    for (const service of services(projection)) {
-      const task = tasksOf(projection, service).find((one) => one.id.startsWith(id) || one.name === id);
-      if (task !== undefined) return shownTask(service, task);
-    }
-    throw new HttpError(404, `task ${id} not found`);
+    const { service, task } = requireTask(projection, request.params.id);
+    return shownTask(service, task);
   });
 }
 
@@ -99,7 +93,7 @@ function shownTask(service: Service, task: ClusterTask): Record<string, unknown>
   const { TaskTemplate: template } = dockerSpec(service);
   const since = new Date(task.sinceMs).toISOString();
   return {
-    ID: task.id.slice(0, taskIdLength), Version: { Index: service.version }, CreatedAt: since, UpdatedAt: since, Name: task.name, Labels: {},
+    ID: taskIdOf(task.id), Version: { Index: service.version }, CreatedAt: since, UpdatedAt: since, Name: task.name, Labels: {},
     Spec: { ...template, ContainerSpec: { ...template?.ContainerSpec, Image: task.image } },
     ServiceID: service.uid, Slot: task.slot, ...(task.hostId === null ? {} : { NodeID: task.hostId }),
     Status: { Timestamp: since, State: task.state, Message: task.message, ...(task.state === 'failed' && task.message !== '' ? { Err: task.message } : {}), ContainerStatus: { ContainerID: task.id, PID: 0, ExitCode: task.exitCode ?? 0 }, PortStatus: {} },

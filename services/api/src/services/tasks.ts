@@ -21,6 +21,20 @@ export function requireService(projection: Projection, reference: string): Store
   return first;
 }
 
+/** Of a task's container; Docker's ids of tasks have 25 characters. */
+export function taskIdOf(containerId: string): string {
+  return containerId.slice(0, 25);
+}
+
+/** By the beginning of its id, or its name. */
+export function requireTask(projection: Projection, reference: string): { readonly service: Service; readonly task: ClusterTask } {
+  for (const service of services(projection)) {
+    const task = tasksOf(projection, service).find((one) => one.id.startsWith(reference) || one.name === reference);
+    if (task !== undefined) return { service, task };
+  }
+  throw new HttpError(404, `task ${reference} not found`);
+}
+
 const outcomes: Readonly<Record<TaskOutcome, string>> = { 'shut-down': 'shutdown', failed: 'failed', complete: 'complete', lost: 'orphaned' };
 
 /** Those that are there, then those that are remembered, the newest first; by slot. */

@@ -36,8 +36,6 @@ const endpoints: readonly (readonly [name: string, method: HTTPMethods, path: st
   ['SwarmUnlock', 'POST', '/swarm/unlock'],
   ['NodeDelete', 'DELETE', '/nodes/:id'],
   ['NodeUpdate', 'POST', '/nodes/:id/update'],
-  ['ServiceLogs', 'GET', '/services/:id/logs'],
-  ['TaskLogs', 'GET', '/tasks/:id/logs'],
   ['SecretUpdate', 'POST', '/secrets/:id/update'],
   ['ConfigList', 'GET', '/configs'],
   ['ConfigCreate', 'POST', '/configs/create'],
