@@ -30,6 +30,7 @@ export * from './service/advance.ts';
 export * from './service/decide.ts';
 export * from './service/evolve.ts';
 export * from './service/membership.ts';
+export * from './service/settled.ts';
 export * from './service/state.ts';
 export * from './service/task-spec.ts';
 export * from './volume.ts';

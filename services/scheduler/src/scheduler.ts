@@ -107,7 +107,7 @@ export function startCore({ config, logger, clock, log, claims, lease: openLeade
     }
     if (term === null || !subscription.caughtUp) return;
     patience.keepOnly((id) => view.isOpen(id));
-    controller.workAll(term);
+    controller.workOpen(term);
     work(term);
     await liveness.check(term);
     if (ticks++ % sweepEveryTicks === 0 && term !== null && (await janitor.sweep(term))) ticks = 0;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { containerId, decidePlacement, decideService, evolvePlacement, evolveService, fold, isServiceName, maxPastOfSlot, maxStartsAtOnce, schedule, taskName, taskSpec, hostId, type Observation, type Rollout, type Service, type ServiceCommand, type ServiceEvent, type ServiceSpec, type Surroundings, type Task } from '@pouch/domain';
+import { containerId, decidePlacement, decideService, evolvePlacement, evolveService, fold, isServiceName, isSettled, maxPastOfSlot, maxStartsAtOnce, schedule, taskName, taskSpec, hostId, type Observation, type Rollout, type Service, type ServiceCommand, type ServiceEvent, type ServiceSpec, type Surroundings, type Task } from '@pouch/domain';
 import { createHash } from 'node:crypto';
 import { aHostsFacts, aSpec } from '../../fixtures/domain.ts';
 
@@ -41,6 +41,12 @@ class Given {
   look(): readonly ServiceEvent[] {
     const decision = decideService(this.state, { type: 'AdvanceService', uid: 'u1', surroundings: { observe: (id) => this.seen.get(id) ?? { state: 'pending' }, idOf } }, this.nowMs);
     this.state = this.#fold(this.state, decision);
+    return decision.ok ? decision.events : [];
+  }
+
+  /** What would follow now; nothing is taken note of. */
+  again(): readonly ServiceEvent[] {
+    const decision = decideService(this.state, { type: 'AdvanceService', uid: 'u1', surroundings: { observe: (id) => this.seen.get(id) ?? { state: 'pending' }, idOf } }, this.nowMs);
     return decision.ok ? decision.events : [];
   }
 
@@ -404,4 +410,35 @@ test('property: whatever happens, there are never more than may be, ids are new 
     assert.deepEqual(tasks.map(({ slot }) => slot).sort((a, b) => a - b), Array.from({ length: spec.replicas }, (_, index) => index + 1));
     if (last === null || last.state.endsWith('completed')) assert.ok(tasks.every((task) => task.generation === generation));
   }), { numRuns: 500, seed: 20261127 });
+});
+
+test('property: of what is settled, time makes nothing else; what has just settled is found to be', () => {
+  let settled = 0;
+  fc.assert(fc.property(fc.array(happening, { maxLength: 20 }), (happenings) => {
+    const given = new Given(aServiceSpec({ restart: { condition: 'on-failure', delayMs: 1_000, maxAttempts: 2 } }));
+    const surroundings: Surroundings = { observe: (id) => given.seen.get(id) ?? { state: 'pending' }, idOf };
+    const check = (): void => {
+      if (!isSettled(given.state, surroundings) || given.again().length > 0) return;
+      settled += 1;
+      const { nowMs } = given;
+      for (const laterMs of [1, 5_000, 1e9]) {
+        given.nowMs = nowMs + laterMs;
+        given.runs(60_000 + laterMs);
+        assert.deepEqual(given.again(), [], `settled with ${given.tasks}, and ${laterMs} ms later it is not`);
+      }
+      given.nowMs = nowMs;
+    };
+    for (const one of happenings) {
+      given.nowMs += 700;
+      if (one.what === 'look') given.runs(one.forMs).ends(({ retired }) => retired !== undefined, 143).look();
+      else if (one.what === 'end') given.ends(({ slot }) => slot === one.slot, one.exitCode).look();
+      else if (one.what === 'scale') given.update({ replicas: one.replicas }).look();
+      else if (one.what === 'update') given.update({ templates: [template(String(one.version))], update: rollout({ order: one.order, parallelism: one.parallelism, onFailure: one.onFailure }) }).look();
+      else if (given.state.previous !== null) given.when({ type: 'RollBackService', uid: 'u1', version: null }).look();
+      check();
+    }
+    given.settle();
+    assert.ok(isSettled(given.state, surroundings), given.tasks);
+  }), { numRuns: 300 });
+  assert.ok(settled > 100, `only ${settled} were settled on the way`);
 });

@@ -4,7 +4,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { containerSubject, placementSubject, serviceSubject, type Meta, type NameClaim } from '@pouch/contracts';
 import {
-  advanceService, containerId, decideContainer, decidePlacement, decideService, taskName, taskSpec, type Action, type Container, type ContainerId, type Placement, type Service, type Surroundings, type Task,
+  advanceService, containerId, decideContainer, decidePlacement, decideService, isSettled, taskName, taskSpec, type Action, type Container, type ContainerId, type Placement, type Service, type Surroundings, type Task,
 } from '@pouch/domain';
 import { execute, type Claims, type PouchLog, type Term } from '@pouch/eventlog';
 import type { Clock, Logger } from '@pouch/process';
@@ -29,6 +29,10 @@ export const taskIdOf: Surroundings['idOf'] = ({ uid, slot, generation, number }
 export class ServiceController {
   readonly #deps: ServiceControllerDeps;
   readonly #inFlight = new Set<string>();
+  /** Uids of services that are not as they are to be, or were not when they were looked at last: time changes them, and what failed is tried again. */
+  readonly #open = new Set<string>();
+  /** The term in which everything has been looked at. */
+  #epoch: number | null = null;
   readonly #surroundings: Surroundings;
 
   constructor(deps: ServiceControllerDeps) {
@@ -42,21 +46,27 @@ export class ServiceController {
     for (const uid of this.#deps.services.takeChanged()) this.#look(uid, false);
   }
 
-  /** Looks at everything: what is due by time, and what failed before. Call it now and then. */
-  workAll(term: Term): void {
+  /** Looks at what is not as it is to be, in its first round of a term at everything. Call it now and then. */
+  workOpen(term: Term): void {
     if (term.signal.aborted) return;
-    for (const uid of this.#deps.services.uids()) this.#look(uid, true);
+    if (this.#epoch !== term.epoch) for (const uid of this.#deps.services.uids()) this.#open.add(uid);
+    this.#epoch = term.epoch;
+    for (const uid of [...this.#open]) this.#look(uid, true);
   }
 
   /** `again`: what has failed is tried once more. */
   #look(uid: string, again: boolean): void {
     const { services, clock } = this.#deps;
     const seen = services.service(uid);
+    const strays = services.strays(uid);
+    const changes = seen !== null && advanceService(seen.state, this.#surroundings, clock.now()).length > 0;
+    if (changes || strays.length > 0 || (seen !== null && !isSettled(seen.state, this.#surroundings))) this.#open.add(uid);
+    else this.#open.delete(uid);
     if (seen !== null) {
-      if (advanceService(seen.state, this.#surroundings, clock.now()).length > 0) this.#take(`service ${uid}`, () => this.#advance(seen));
+      if (changes) this.#take(`service ${uid}`, () => this.#advance(seen));
       for (const task of seen.state.tasks) this.#carryOut(seen.state, task, again);
     }
-    for (const { placement, container } of services.strays(uid)) {
+    for (const { placement, container } of strays) {
       if (container !== undefined) this.#clear(container, again);
       else if (placement?.state.status === 'requested') this.#take(placement.state.id, () => this.#cancel(placement.state));
     }
