@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { HostUnreachable, PipeBroken, type ClientPipe } from '@pouch/pipes';
+import { HostUnreachable, PipeBroken, RemoteError, type ClientPipe } from '@pouch/pipes';
 import type { LogsAsked } from '../../../services/api/src/containers/log-query.ts';
 import type { Hosts } from '../../../services/api/src/deps.ts';
 import { stampedLines, stampNs, stampOf, written, type StampedLine } from '../../../services/api/src/services/logs/lines.ts';
@@ -25,12 +25,18 @@ class Written {
   readonly cutOff = new Set<string>();
   readonly open: Hosts['open'];
   reads = 0;
+  /** So many times a host says that it does not know the container. */
+  unknown = 0;
   readonly #live = new Map<string, { pipe: Duplex; over: (error: Error | null) => void }>();
 
   constructor() {
     this.open = ((hostId, _name, params) => {
       const { containerId, follow, tail, sinceNs } = params as LogsAsked & { containerId: string };
       if (this.cutOff.has(hostId)) return Promise.reject(new HostUnreachable(hostId));
+      if (this.unknown > 0) {
+        this.unknown -= 1;
+        return Promise.reject(new RemoteError('not-found', `No such container: ${containerId}`));
+      }
       this.reads += 1;
       const trailer = Promise.withResolvers<Record<string, never>>();
       trailer.promise.catch(() => undefined);
@@ -82,7 +88,7 @@ class Listed implements Sources {
 }
 
 /** `web1` is on the host `h1`. */
-const source = (containerId: string): Source => ({ containerId, name: containerId, hostId: `h${containerId.slice(3)}`, lost: false });
+const source = (containerId: string): Source => ({ containerId, name: containerId, hostId: `h${containerId.slice(3)}`, begun: true, lost: false });
 
 class Reader {
   readonly hosts = new Written();
@@ -200,6 +206,22 @@ test('replicas that come are joined, those that end are read to their end', asyn
   await ended;
   assert.equal(reader.hosts.reads, reads);
   assert.equal(reader.got.length, 2);
+});
+
+test('one that is still to start is waited for, also where its host has not heard of it yet', async () => {
+  const reader = new Reader();
+  reader.hosts.unknown = 3;
+  reader.listed.sources = [{ ...source('web1'), begun: false }];
+  await reader.run();
+  assert.equal(reader.hosts.reads, 0);
+  const ended = reader.run({ follow: true });
+  await reader.until(() => reader.hosts.followed('web1'));
+  reader.hosts.write('web1', 1, 'first words\n');
+  await reader.until(() => reader.got.length > 0);
+  assert.deepEqual([reader.got, reader.pauses.length], [['web1 first words'], 3]);
+  reader.listed.change([], true);
+  reader.hosts.end('web1');
+  await ended;
 });
 
 test('more replicas than are read at once: it is said, and they are read when there is room', async () => {

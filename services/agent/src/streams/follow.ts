@@ -36,16 +36,19 @@ export async function* follow({ dir, cursor, signal, over }: FollowOptions): Asy
 
 /** Changes of a directory, as something to wait for. */
 class Changes {
-  readonly #watcher: FSWatcher | null;
+  readonly #dir: string;
+  #watcher: FSWatcher | null = null;
   #changed = false;
   #resolve: (() => void) | null = null;
 
   constructor(dir: string) {
-    this.#watcher = open(dir, () => { this.#change(); });
+    this.#dir = dir;
   }
 
   reset(): void {
     this.#changed = false;
+    // It may only come to be: its container has yet to start.
+    this.#watcher ??= open(this.#dir, () => { this.#change(); });
   }
 
   async wait(signal: AbortSignal): Promise<void> {

@@ -77,8 +77,9 @@ class OpenRun {
 
   over(): boolean {
     const { tasks, starts, book, now } = this.#rooms;
-    const status = book.local(this.#id)?.status;
-    if (tasks.get(this.#id) !== null || starts.of(this.#id) !== undefined || status === 'running' || status === 'paused' || status === 'restarting') {
+    const { status, requests = [] } = book.local(this.#id) ?? {};
+    const isToStart = (status === 'assigned' || status === 'created') && requests.some(({ action }) => action.kind === 'start');
+    if (tasks.get(this.#id) !== null || starts.of(this.#id) !== undefined || isToStart || status === 'running' || status === 'paused' || status === 'restarting') {
       this.#quietSinceMs = null;
       return false;
     }

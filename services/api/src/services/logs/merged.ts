@@ -14,13 +14,15 @@ export interface Source {
   /** E.g. `web.1.0123456789ab`. */
   readonly name: string;
   readonly hostId: string;
-  /** Its host was lost: it is not asked before it is back. */
+  /** It has been started: before that there is nothing to be read, only to be waited for. */
+  readonly begun: boolean;
+  /** Its host was lost: what is there is not asked for. */
   readonly lost: boolean;
 }
 
 /** What is to be read, as it is now. */
 export interface Sources {
-  /** Those that have written something, or may have. */
+  /** Those that have written something, or may yet. */
   list(): readonly Source[];
   /** No further one can come. */
   over(): boolean;
@@ -62,6 +64,8 @@ export interface MergeDeps {
 
 const firstRetryMs = 1_000;
 const maxRetryMs = 15_000;
+const unknownRetryMs = 100;
+const maxUnknown = 20;
 
 interface Reading {
   readonly source: Source;
@@ -157,7 +161,7 @@ export class MergedLogs {
       }
     };
     try {
-      await Promise.all(readings.filter(({ source }) => !source.lost).map(({ source, log }) => advance(source, log.lines(false))));
+      await Promise.all(readings.filter(({ source }) => source.begun && !source.lost).map(({ source, log }) => advance(source, log.lines(false))));
       for (const { source } of readings) if (source.lost && !asked.follow) await this.#notice(source, `its output cannot be read: host ${source.hostId} was lost`);
       while (heads.length > 0) {
         let first = 0;
@@ -176,11 +180,12 @@ export class MergedLogs {
     const { signal, sources, pause } = this.#deps;
     const { containerId } = source;
     let failures = 0;
+    let unknown = 0;
     try {
       while (!signal.aborted) {
         try {
           for await (const line of log.lines(true)) {
-            failures = 0;
+            failures = unknown = 0;
             await this.#write(line, source);
           }
           return;
@@ -188,6 +193,11 @@ export class MergedLogs {
           if (signal.aborted) return;
           // Gone with its container: nothing more is to be had.
           if (!sources.list().some((listed) => listed.containerId === containerId)) return;
+          // A host that has read less of the log than we have will know the replica in a moment.
+          if ((error as { code?: unknown }).code === 'not-found' && unknown++ < maxUnknown) {
+            await pause(unknownRetryMs, signal);
+            continue;
+          }
           if (failures++ === 0) await this.#cannotRead(source, error, '; it is tried again');
           await pause(Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(failures - 1, 6)), signal);
         }

@@ -22,7 +22,7 @@ const tags = ['Service'];
 const maxPlaces = 1_024;
 /** A client may look at what it has for as long: it holds up nobody but its replicas' pipes. */
 const stallMs = 24 * 60 * 60_000;
-/** Replicas are looked for again after this time at the earliest, and at the latest. */
+/** Replicas are looked for again when something of the service has changed, so soon after the time before; and after so long in any case. */
 const relistMs = { least: 100, most: 5_000 };
 
 export async function serviceLogRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
@@ -77,6 +77,7 @@ class ReplicaSources implements Sources {
   readonly #projection: Projection;
   readonly #service: Service;
   readonly #only: string | null;
+  #changedAtMs = 0;
 
   constructor(projection: Projection, service: Service, only: string | null) {
     this.#projection = projection;
@@ -95,9 +96,9 @@ class ReplicaSources implements Sources {
     const service = this.#now() ?? this.#service;
     return [...service.tasks, ...service.past].filter(({ containerId }) => this.#only === null || containerId === this.#only).flatMap((task): Source[] => {
       const container = present.container(task.containerId)?.state;
-      // What has not run has written nothing, and a host would say that it is over.
-      if (container === undefined || container.status === 'assigned' || (container.status === 'created' && container.lastExit === null)) return [];
-      return [{ containerId: container.id, name: taskName(service, task), hostId: container.hostId, lost: lost.has(container.hostId) }];
+      if (container === undefined) return [];
+      const { id, hostId, status } = container;
+      return [{ containerId: id, name: taskName(service, task), hostId, begun: status !== 'assigned' && (status !== 'created' || container.lastExit !== null), lost: lost.has(hostId) }];
     });
   }
 
@@ -119,8 +120,10 @@ class ReplicaSources implements Sources {
     const onAbort = (): void => resolve();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      await delay(relistMs.least, undefined, { signal }).catch(() => undefined);
       await promise;
+      const waitMs = this.#changedAtMs + relistMs.least - performance.now();
+      if (waitMs > 0) await delay(waitMs, undefined, { signal }).catch(() => undefined);
+      this.#changedAtMs = performance.now();
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
