@@ -188,7 +188,7 @@ test('a host that cannot be reached is told in its replica’s place, and the ot
 
 test('replicas that come are joined, those that end are read to their end', async () => {
   const reader = new Reader('web1');
-  const ended = reader.run({ follow: true });
+  const ended = reader.run({ follow: true, tail: 0 });
   await reader.until(() => reader.hosts.followed('web1'));
   reader.hosts.write('web2', 3, 'new\n');
   reader.listed.change(['web1', 'web2']);

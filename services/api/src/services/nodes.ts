@@ -32,7 +32,8 @@ function shown({ seq, state: host }: Stored<Host>): Record<string, unknown> {
   const { id, facts, joinedAtMs, stateSinceMs, state, cordoned, drain } = host;
   return {
     ID: id, Version: { Index: seq }, CreatedAt: new Date(joinedAtMs).toISOString(), UpdatedAt: new Date(stateSinceMs).toISOString(),
-    Spec: { Labels: labelsOfHost(host), Role: 'worker', Availability: drain !== undefined ? 'drain' : cordoned ? 'pause' : 'active' },
+    // The CLI names hosts by it; several may have one hostname.
+    Spec: { Name: id, Labels: labelsOfHost(host), Role: 'worker', Availability: drain !== undefined ? 'drain' : cordoned ? 'pause' : 'active' },
     Description: {
       Hostname: facts.hostname, Platform: { Architecture: facts.platform.architecture, OS: facts.platform.os }, Resources: { NanoCPUs: facts.capacity.cpuNanos, MemoryBytes: facts.capacity.memoryBytes },
       Engine: { EngineVersion: engineVersion, Labels: facts.labels },

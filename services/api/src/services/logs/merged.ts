@@ -91,7 +91,7 @@ export class MergedLogs {
   async run(): Promise<void> {
     const { sources, asked, signal } = this.#deps;
     try {
-      await this.#admit(sources.list());
+      await this.#admit(sources.list(), true);
       await this.#past([...this.#readings.values()]);
       if (!asked.follow) return;
       for (const reading of this.#readings.values()) void this.#follow(reading);
@@ -122,19 +122,21 @@ export class MergedLogs {
     }
   }
 
-  /** Begins with those that are not read yet, as far as there is room. */
-  async #admit(listed: readonly Source[]): Promise<Reading[]> {
+  /** Begins with those that are not read yet, as far as there is room. Answers with them. */
+  async #admit(listed: readonly Source[], atFirst = false): Promise<Reading[]> {
     const { hosts, asked, places, signal } = this.#deps;
     const fresh = listed.filter(({ containerId }) => !this.#readings.has(containerId) && !this.#drained.has(containerId));
     const begun: Reading[] = [];
     for (const source of fresh) {
       const { containerId, hostId } = source;
+      // The tail is of what was there when it was asked for; who comes later is wanted whole.
+      const tail = atFirst && source.begun ? asked.tail : null;
       if (this.#readings.size >= maxReplicasRead || !places.take()) {
         if (!this.#saidFull) await this.#notice(source, `${fresh.length - begun.length} replicas cannot be read beside so many others; ask for them alone`);
         this.#saidFull = true;
         break;
       }
-      const reading = { source, log: new ReplicaLog({ hosts, hostId, containerId, asked, signal }) };
+      const reading = { source, log: new ReplicaLog({ hosts, hostId, containerId, asked: { ...asked, tail }, signal }) };
       this.#readings.set(containerId, reading);
       begun.push(reading);
     }
