@@ -118,7 +118,9 @@ async function* drainProgress(deps: HostDeps, id: string, total: number, signal:
     const state = host?.drain === undefined ? 'ended' : host.drain.done ? 'drained' : 'draining';
     const status = await schedulerStatus(nc);
     const { moving, left, total: open } = movingOf(deps, id, new Map(status?.waiting?.map(({ containerId, reason }) => [containerId, reason])));
-    const progress: DrainProgress = { state, moved: Math.max(0, total - open), moving, left };
+    // Once it is drained, those that stand there still have others in their place, and are about to go.
+    const moved = Math.max(0, total - (state === 'drained' ? open - moving.length : open));
+    const progress: DrainProgress = { state, moved, moving, left };
     const text = JSON.stringify(progress);
     if (text !== told) yield progress;
     told = text;
