@@ -21,5 +21,6 @@ export { pull, shortDigest, type PulledImage, type PullOptions, type PullProgres
 export { familiarName, isDigest, parseReference, type Reference } from './image/reference.ts';
 export { readManifest, type BlobSource, type BlobStream } from './registry/repository.ts';
 export type { Credentials, RegistryConfig } from './registry/endpoints.ts';
+export { decompressed } from './image/decompressed.ts';
 export { readTar, type TarEntry } from './image/tar-reader.ts';
 export { load, type LoadedImage, type LoadOptions, type LoadProgress } from './image/load.ts';

@@ -1,4 +1,4 @@
-// From Docker's settings to an OCI runtime spec. `buildSpec` and its rooms are pure; `readHostFacts`, `resolveDevices` and `readHostDevices` look at the host.
+// The OCI's formats: from Docker's settings to a runtime spec, and the tar that layers and copied files travel in. `buildSpec` and its rooms are pure; `readHostFacts`, `resolveDevices` and `readHostDevices` look at the host.
 export { boundingSet, capabilityNames, defaultCapabilities } from './capabilities.ts';
 export { buildSpec } from './build-spec.ts';
 export { readHostDevices, resolveDevices, type AskedDevice } from './devices.ts';
@@ -11,4 +11,6 @@ export { buildProcess, type ProcessInput } from './process.ts';
 export type { Outcome, SpecRefusal } from './refusal.ts';
 export { stringifySpec, type Process, type Spec } from './runtime-spec.ts';
 export { parseSeccompProfile, type SeccompProfile } from './seccomp-profile.ts';
+export { encodeTarHeader, tarEnd, tarPadding, type TarHeader, type TarType } from './tar/header.ts';
+export { readTarMembers, TarError, type TarMember } from './tar/reader.ts';
 export { resolveUser, type ReadImageFile } from './users.ts';
