@@ -21,6 +21,9 @@ export const monitorPath: string = join(build, 'pouch-monitor');
 /** What bin/runv starts: it does the verbs that need no decision, and starts Node for the others, as the head of c/vm/front.c says. */
 export const runvFrontPath: string = join(build, 'runv-front');
 
+/** Reads and writes the files of one container; use `FilesHelper`. */
+export const filesPath: string = join(build, 'pouch-files');
+
 /** What the log writer is told. */
 export type LogWriterOptions = {
   /** Absolute directory, made by the caller, that holds the log and nothing else. */

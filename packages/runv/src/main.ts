@@ -27,6 +27,7 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   'fill-pool': () => import('./verbs/fill-pool.ts'),
   'late-hooks': () => import('./verbs/late-hooks.ts'),
   pool: () => import('./verbs/pool.ts'),
+  files: () => import('./verbs/files.ts'),
   'share-network': () => import('./verbs/share-network.ts'),
 };
 

@@ -94,6 +94,11 @@ export function configureRecords(spec: RuntimeSpec, { nowMs, seed, machineId }: 
   ];
 }
 
+/** The payload of SPAWN for a process that is no program: the guest's init reads or writes the container's files. */
+export function filesPayload(writing: boolean): Buffer {
+  return Buffer.concat([record(spawnTag.cwd, '/'), record(spawnTag.ids, u32(0, 0, 0xffffffff)), record(spawnTag.stdin), record(spawnTag.files, Buffer.from([writing ? 1 : 0]))]);
+}
+
 /** The payload of SPAWN. A seccomp profile is of the host's kernel and is not handed on: the guest's own kernel is what the process can reach. */
 export function spawnPayload(wanted: ProcessSpec & { readonly args: readonly string[] }): Buffer {
   const { user = {}, capabilities: caps, consoleSize } = wanted;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define CAPS_MAX 64
+#define DESCRIPTORS_MAX 65536
 #define SECCOMP_MODE_FILTER 2
 #ifndef PR_CAP_AMBIENT
 #define PR_CAP_AMBIENT 47
@@ -252,11 +253,25 @@ static int prepare(const struct spawn *spawn)
   return spawn->no_new_privs ? set_filter(spawn) : 0;
 }
 
+// Of ../files/files.h, whose other names are not for here.
+void serve_files(bool writing, void (*enter_root)(void));
+
+// Instead of a program. That the report is closed tells that it has begun.
+static _Noreturn void serve_host(const struct spawn *spawn)
+{
+  struct rlimit files;
+  int most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS_MAX ? (int)files.rlim_cur : DESCRIPTORS_MAX;
+  for (int fd = STDERR_FILENO + 1; fd < most; fd++) close(fd);
+  serve_files(spawn->writing, NULL);
+  _exit(0);
+}
+
 _Noreturn void run_child(const struct spawn *spawn)
 {
   char path[PATH_MAX];
   failure[0] = '\0';
   if (prepare(spawn) < 0) give_up(spawn);
+  if (spawn->files) serve_host(spawn);
   if (variable(spawn->environment, "HOME") == NULL) { // there is room for one more
     char **end = spawn->environment;
     while (*end != NULL) end++;

@@ -97,6 +97,11 @@ static int read_spawn(struct spawn *spawn, const unsigned char *payload, size_t 
       spawn->oom = (int32_t)number;
       spawn->has_oom = true;
       break;
+    case VM_S_FILES:
+      if (record.length != 1) done = refuse(EPROTO, "SPAWN: files");
+      else spawn->writing = record.bytes[0] != 0;
+      spawn->files = true;
+      break;
     case VM_S_SECCOMP:
       if (record.length % 8 != 0 || record.length == 0) done = refuse(EPROTO, "SPAWN: seccomp filter");
       spawn->filter = record.bytes;
@@ -106,7 +111,7 @@ static int read_spawn(struct spawn *spawn, const unsigned char *payload, size_t 
     }
     if (done < 0) return -1;
   }
-  return counts[0] > 0 ? 0 : refuse(EINVAL, "SPAWN: no program");
+  return counts[0] > 0 || spawn->files ? 0 : refuse(EINVAL, "SPAWN: no program");
 }
 
 static void set_nonblocking(int fd)

@@ -163,7 +163,7 @@ struct spawn {
   uint32_t uid, gid, umask;
   gid_t *groups;
   size_t group_count;
-  bool terminal, input, no_new_privs, has_caps, has_oom;
+  bool terminal, input, no_new_privs, has_caps, has_oom, files, writing;
   uint16_t rows, columns;
   uint64_t caps[5];
   int32_t oom;

@@ -1,18 +1,14 @@
 // runv exec: one more process in the container. This process becomes the monitor of that one (pouch-monitor, role process), which tells
 // what goes wrong from then on: an exec is run often, and a second process beside it would be half of its time.
-import { rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { monitorPath } from '@pouch/native';
+import { resolve } from 'node:path';
 import { parseArguments } from '../arguments.ts';
 import { Failure } from '../failure.ts';
 import type { Globals } from '../globals.ts';
-import { configText, monitorEnvironment } from '../monitor-config.ts';
 import { placesOf } from '../places.ts';
+import { becomeProcessMonitor } from '../process-monitor.ts';
 import { checkProcess, readJson, readSpec, type ProcessSpec } from '../spec.ts';
 import { spawnPayload } from '../spec-to-guest.ts';
 import { readState, statusOf } from '../state.ts';
-
-const startTimeoutMs = 30_000;
 
 async function processOf(parsed: ReturnType<typeof parseArguments>, bundle: string): Promise<ProcessSpec> {
   const file = parsed.values.get('process');
@@ -41,22 +37,9 @@ export async function run(args: readonly string[], { root, log, logFormat }: Glo
   const [consoleSocket, pidFile] = [parsed.values.get('console-socket'), parsed.values.get('pid-file')];
   const terminal = wanted.terminal === true;
   if (terminal && !consoleSocket) throw new Failure('usage', 'a terminal needs --console-socket');
-  const { stateDir, monitorSocket } = placesOf(root, id);
-  const name = join(stateDir, `exec-${process.pid}`);
-  try {
-    writeFileSync(`${name}.bin`, spawnPayload(wanted), { mode: 0o600 });
-    writeFileSync(`${name}.conf`, configText([
-      ['role', 'process'], ['socket', monitorSocket], ['spawn', `${name}.bin`], ['stdin', 1], ['boot-timeout-ms', startTimeoutMs], ['transient', 1],
-      ['detach', parsed.flags.has('detach') ? 1 : 0], ['not-found', `exec: ${JSON.stringify(wanted.args[0])}: executable file not found in $PATH`],
-      ...(log === undefined ? [] : [['log', resolve(log)], ['log-json', logFormat === 'json' ? 1 : 0]] as const),
-      ...(terminal ? [['tty', 1], ['console-socket', resolve(consoleSocket ?? '')]] as const : []),
-      ...(pidFile ? [['pid-file', resolve(pidFile)]] as const : []),
-      ...state.cgroups.map((directory) => ['cgroup', join(directory, 'cgroup.procs')] as const),
-    ]), { mode: 0o600 });
-    process.execve?.(monitorPath, [monitorPath, '--config', `${name}.conf`], monitorEnvironment);
-    throw new Failure('machine', `${monitorPath} cannot be run: this Node has no execve`);
-  } catch (error) {
-    for (const suffix of ['bin', 'conf']) rmSync(`${name}.${suffix}`, { force: true });
-    throw error;
-  }
+  return becomeProcessMonitor({ log, logFormat }, placesOf(root, id), state, spawnPayload(wanted), [
+    ['detach', parsed.flags.has('detach') ? 1 : 0], ['not-found', `exec: ${JSON.stringify(wanted.args[0])}: executable file not found in $PATH`],
+    ...(terminal ? [['tty', 1], ['console-socket', resolve(consoleSocket ?? '')]] as const : []),
+    ...(pidFile ? [['pid-file', resolve(pidFile)]] as const : []),
+  ]);
 }
