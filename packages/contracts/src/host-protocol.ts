@@ -8,6 +8,8 @@ export interface HostCalls {
   /** How much it uses just now; of a machine, as its guest sees it. `not-running` where it does not run. */
   'container.stats': { params: { containerId: string }; result: ContainerReading };
   'container.resize': { params: { containerId: string; rows: number; columns: number }; result: Record<string, never> };
+  /** What a path inside a container is. `not-found` where there is nothing. */
+  'container.path-stat': { params: CopyParams; result: PathStat };
   'exec.resize': { params: { containerId: string; execId: string; rows: number; columns: number }; result: Record<string, never> };
   /** Writable layer and root file system, in bytes. */
   'container.size': { params: { containerId: string }; result: { writableBytes: number; rootBytes: number } };
@@ -50,6 +52,13 @@ export interface HostPipes {
     params: { containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string };
     trailer: { exitCode: number | null; seq: number };
   };
+  /** Output: one line of JSON, `PathStat`, then a tar of what is there. */
+  'container.read-files': { params: CopyParams & { actor: string }; trailer: Record<string, never> };
+  /** Input: a tar, plain or compressed, that is extracted in the directory `path`. */
+  'container.write-files': {
+    params: CopyParams & { noOverwriteDirNonDir: boolean; ownedByUser: boolean; actor: string };
+    trailer: Record<string, never>;
+  };
   /** Asked by other hosts: the bytes of a blob of this host's content store from `offset` on. `not-found` where it does not have it. */
   'content.read': { params: { digest: string; offset: number }; trailer: Record<string, never> };
   /** Output: one JSON object a line, `ImageProgress`. */
@@ -62,6 +71,28 @@ export interface HostPipes {
     params: { quiet: boolean; actor: string };
     trailer: { seq: number; loaded: { name: string | null; imageId: string }[] };
   };
+}
+
+export interface CopyParams {
+  readonly containerId: string;
+  /** As the client calls the container: errors name it so. */
+  readonly calledAs: string;
+  /** As the client gave it. */
+  readonly path: string;
+}
+
+/** A path in a container, not followed where it is a symbolic link, as lstat(2) tells. */
+export interface PathStat {
+  /** Its last part. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** With the type, as stat(2) has it. */
+  readonly mode: number;
+  /** Since 1970. */
+  readonly mtimeSeconds: number;
+  readonly mtimeNanoseconds: number;
+  /** Where a symbolic link ends in the end; else empty. */
+  readonly linkTarget: string;
 }
 
 export interface BlkioReading {

@@ -9,6 +9,7 @@ import type { AgentConfig } from './config.ts';
 import { Admission } from './containers/admission.ts';
 import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
+import { Copies } from './files/copies.ts';
 import { LogFollower } from './log-follower.ts';
 import { Attempts } from './reconcile/attempts.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
@@ -100,7 +101,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
     return [{ containerId: id, name: container.name, running: container.status === 'running' || container.status === 'paused', image: container.spec.image }];
   });
   const rooms: Rooms = {
-    config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), attempts: new Attempts(store), admission: new Admission(capacity, book),
+    config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), copies: new Copies(), attempts: new Attempts(store), admission: new Admission(capacity, book),
     shutdown: { active: false }, stopping: { active: false }, report, ...outer(used),
   };
   const reconciler: Reconciler = new Reconciler(rooms);

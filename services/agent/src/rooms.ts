@@ -12,6 +12,7 @@ import type { Layout } from './containers/layout.ts';
 import type { Rootfs } from './containers/rootfs.ts';
 import type { Starts } from './containers/starts.ts';
 import type { SpecMaker } from './containers/spec-maker.ts';
+import type { Copies } from './files/copies.ts';
 import type { Machines } from './machines/machines.ts';
 import type { Book } from './reports/book.ts';
 import type { Outbox } from './reports/outbox.ts';
@@ -85,6 +86,7 @@ export interface Rooms {
   readonly tasks: Tasks;
   readonly layout: Layout;
   readonly starts: Starts;
+  readonly copies: Copies;
   readonly attempts: Attempts;
   readonly admission: Admission;
   readonly specs: SpecMaker;
@@ -94,7 +96,7 @@ export interface Rooms {
   /** Null: this host runs no virtual machines. */
   readonly machines: Machines | null;
   readonly secrets: Secrets;
-  readonly volumes: Pick<Volumes, 'make' | 'home'>;
+  readonly volumes: Pick<Volumes, 'make' | 'home' | 'path'>;
   /** Set while the host is being shut down: exits are told as such and nothing is started. `stopping`: how many containers are stopped for it, when they have ended. */
   readonly shutdown: { active: boolean; stopping?: Promise<number> };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */

@@ -5,6 +5,7 @@ import { OperatingError, type Logger } from '@pouch/process';
 import { top } from './containers/top.ts';
 import { containerSize, hostUsage } from './containers/usage.ts';
 import type { Execs } from './exec/exec.ts';
+import { readFrom, statPath, writeTo } from './files/copy.ts';
 import type { Machines } from './machines/machines.ts';
 import { shutDownHost } from './reconcile/shutdown.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
@@ -32,6 +33,7 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
     'container.top': ({ containerId, psArgs }) => top(rooms, containerId, psArgs),
     'container.stats': ({ containerId }) => stats.read(containerId),
     'container.resize': async ({ containerId, rows, columns }) => await resize(rooms, containerId, undefined, { rows, columns }),
+    'container.path-stat': (params) => statPath(rooms, params),
     'exec.resize': async ({ containerId, execId, rows, columns }) => await resize(rooms, containerId, execId, { rows, columns }),
     'kernel.probe': ({ name, actor }) => machinesOf(rooms).probe(name, actor),
     'kernel.forget': ({ name }) => machinesOf(rooms).forget(name),
@@ -54,6 +56,8 @@ export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop
       await consoleOutput(rooms, params, pipe, pipe.signal);
       return {};
     },
+    'container.read-files': (params, pipe) => readFrom(rooms, params, pipe),
+    'container.write-files': (params, pipe) => writeTo(rooms, params, pipe),
     'exec.start': (params, pipe) => execs.start(params, pipe, pipe.signal),
   };
   let server: HostServer | null = null;

@@ -15,6 +15,7 @@ import { joinTokenRoutes } from './membership/routes.ts';
 import { backupRoutes } from './cluster/backup-route.ts';
 import { hostRoutes } from './cluster/host-routes.ts';
 import { clusterRoutes } from './cluster/routes.ts';
+import { archiveRoutes } from './containers/archive.ts';
 import { containerRoutes } from './containers/routes.ts';
 import { streamRoutes } from './containers/streams.ts';
 import type { Deps } from './deps.ts';
@@ -120,6 +121,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => systemRoutes(scope, deps));
   await app.register((scope) => containerRoutes(scope, deps));
   await app.register((scope) => streamRoutes(scope, deps, hijacked));
+  await app.register((scope) => archiveRoutes(scope, deps));
   await app.register((scope) => execRoutes(scope, deps, hijacked));
   await app.register((scope) => imageRoutes(scope, deps));
   await app.register((scope) => eventRoutes(scope, deps));

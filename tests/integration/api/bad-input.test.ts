@@ -149,6 +149,12 @@ test('parameters of the path and the query', async () => {
     ['GET', `/containers/${id}/logs`, 400, 'stdout'],
     ['GET', `/containers/${id}/logs?stdout=1&tail=-5`, 400, 'tail'],
     ['GET', `/containers/${id}/logs?stdout=1&since=yesterday`, 400, 'since'],
+    ['GET', `/containers/${id}/archive`, 400, 'path'],
+    ['GET', `/containers/${id}/archive?path=`, 400, 'path'],
+    ['GET', `/containers/${id}/archive?path=%00`, 400, 'path'],
+    ['GET', `/containers/${id}/archive?path=${'x'.repeat(5_000)}`, 400, 'path'],
+    ['PUT', `/containers/${id}/archive`, 400, 'path'],
+    ['PUT', `/containers/${id}/archive?path=/`, 400, 'the body'],
     ['GET', '/containers/json?limit=many', 400, 'limit'],
     ['GET', '/containers/json?filters=nope', 400, 'filters'],
     ['GET', '/containers/json?filters=[]', 400, 'filters'],
@@ -187,7 +193,7 @@ test('unknown ids are 404 at every endpoint', async () => {
   const unknown = 'f'.repeat(64);
   const cases = [
     ['GET', 'json'], ['GET', 'top'], ['GET', 'logs?stdout=1'], ['POST', 'start'], ['POST', 'stop'], ['POST', 'restart'], ['POST', 'kill'], ['POST', 'pause'], ['POST', 'unpause'], ['POST', 'wait'],
-    ['POST', 'rename?name=xy'], ['POST', 'resize?h=1&w=1'], ['POST', 'attach?stream=1'],
+    ['POST', 'rename?name=xy'], ['GET', 'archive?path=/'], ['PUT', 'archive?path=/'], ['POST', 'resize?h=1&w=1'], ['POST', 'attach?stream=1'],
   ] as const;
   for (const [method, rest] of cases) isRefusal(await api.ask(method, `/containers/${unknown}/${rest}`), 404, 'No such container');
   isRefusal(await api.ask('DELETE', `/containers/${unknown}`), 404, 'No such container');

@@ -129,6 +129,13 @@ export const DockerLogsQuery = Type.Object({
   details: BoolQuery('Has no effect: there are no details'),
 });
 export const DockerServiceLogsQuery = Type.Object({ ...DockerLogsQuery.properties, details: BoolQuery('Begin each line with the ids of its host, service and task, as com.docker.swarm.* labels') });
+const ArchivePath = Type.String({ minLength: 1, maxLength: 4_095, description: 'A path in the container' });
+export const DockerArchiveQuery = Type.Object({ path: ArchivePath });
+export const DockerPutArchiveQuery = Type.Object({
+  path: ArchivePath,
+  noOverwriteDirNonDir: BoolQuery('A directory is not replaced by something else, nor the other way round'),
+  copyUIDGID: BoolQuery("Everything is the container's user's, whatever the archive says"),
+});
 export const DockerAttachQuery = Type.Object({
   detachKeys: TextQuery('Acted on by the client', 256),
   logs: BoolQuery('What was written so far'),

@@ -21,6 +21,7 @@ export async function remove(rooms: Rooms, { id, requests, status }: Container):
 export async function removeTraces(rooms: Rooms, id: string): Promise<void> {
   const { containerd, layout, network, specs, logger } = rooms;
   if (rooms.tasks.get(id) !== null) await removeTask(rooms, id);
+  await rooms.copies.breakOff(id);
   await Promise.all([
     network.detach(id),
     gone(containerd.containers.delete(id)),

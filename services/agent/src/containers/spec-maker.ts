@@ -103,6 +103,11 @@ export class SpecMaker {
     this.#files.forget(id);
   }
 
+  /** The container's user, as its image and its files have it now. */
+  async owner({ id, spec }: Container): Promise<Pick<ResolvedUser, 'uid' | 'gid'>> {
+    return await this.#user(await this.#deps.rootfs.layers(id), spec.user, []);
+  }
+
   /** The process of an exec, ready for JSON. */
   async process(container: Container, exec: ExecSpec, size: { rows: number; columns: number } | null): Promise<object> {
     const { id, spec } = container;

@@ -55,6 +55,8 @@ export async function adopt(rooms: Rooms, container: Container, which: StartOf):
 
 async function startAnew(rooms: Rooms, container: Container, which: StartOf): Promise<void> {
   const { id, spec } = container;
+  // They have its root mounted, or hold the mounts of its last run.
+  await rooms.copies.breakOff(id);
   // Tried before: by an agent that died, or by a call that was given up.
   const first = rooms.attempts.note(id, `${which.startId}:start`, rooms.now());
   if (!first && (await clearStaleStart(rooms, id))) return; // it is adopted

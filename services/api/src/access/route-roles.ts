@@ -14,7 +14,7 @@ const read = [
 const operate = [
   'POST /containers/create', 'POST /containers/:id/start', 'POST /containers/:id/stop', 'POST /containers/:id/restart', 'POST /containers/:id/kill', 'POST /containers/:id/pause', 'POST /containers/:id/unpause',
   'POST /containers/:id/rename', 'POST /containers/:id/resize', 'POST /containers/:id/attach', 'GET /containers/:id/attach/ws', 'POST /containers/prune', 'DELETE /containers/:id',
-  'POST /containers/:id/exec', 'POST /exec/:id/start', 'POST /exec/:id/resize',
+  'GET /containers/:id/archive', 'HEAD /containers/:id/archive', 'PUT /containers/:id/archive', 'POST /containers/:id/exec', 'POST /exec/:id/start', 'POST /exec/:id/resize',
   'POST /images/create', 'POST /images/load', 'POST /images/prune', 'POST /images/:name/tag', 'POST /images/:name/push', 'POST /images/*', 'DELETE /images/:name', 'DELETE /images/*',
   'POST /volumes/create', 'POST /volumes/prune', 'DELETE /volumes/:name',
   'POST /services/create', 'POST /services/:id/update', 'DELETE /services/:id',

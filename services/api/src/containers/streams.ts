@@ -1,10 +1,9 @@
 // Bytes of containers: logs and attach. Opens the host's pipe and carries it to the client at the client's pace; keeps nothing.
 import type {} from '@fastify/swagger';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { ConsoleQuery, DockerAttachQuery, DockerIdParams, DockerLogsQuery } from '@pouch/contracts';
 import { isMachine, type ContainerSpec } from '@pouch/domain';
-import type { ClientPipe } from '@pouch/pipes';
 import type { Deps } from '../deps.ts';
 import { requirePermittedEntry } from '../access/policy.ts';
 import { HttpError, notThereYet } from '../errors.ts';
@@ -12,6 +11,7 @@ import { bridge } from '../http/bridge.ts';
 import { clientGone } from '../http/gone.ts';
 import { takeOver, type Hijacked } from '../http/hijack.ts';
 import { requireContainer } from '../http/reads.ts';
+import { sendPipe } from '../http/send-pipe.ts';
 import { minorVersion } from '../http/version.ts';
 import { logsAsked } from './log-query.ts';
 
@@ -52,27 +52,6 @@ function consoleRoute(app: FastifyInstance, { projection, hosts, logger }: Deps)
     const pipe = await hosts.open(state.hostId, 'container.console', { containerId: state.id, follow: request.query.follow === true }, { signal: clientGone(reply) });
     await sendPipe(reply, pipe, 'text/plain; charset=utf-8', (error) => logger.warn({ containerId: state.id, err: error }, 'console output broke off'));
   });
-}
-
-/** Sends a pipe's output as the answer's body; a pipe that breaks cuts the connection, so that nobody takes the part for the whole. */
-async function sendPipe(reply: FastifyReply, pipe: ClientPipe<'container.logs' | 'container.console'>, contentType: string, onBroken: (error: unknown) => void): Promise<void> {
-  reply.hijack();
-  const { raw } = reply;
-  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
-  raw.writeHead(200, { 'content-type': contentType });
-  raw.flushHeaders();
-  pipe.end();
-  pipe.on('error', () => pipe.destroy());
-  raw.once('close', () => pipe.destroy());
-  pipe.pipe(raw, { end: false });
-  try {
-    await pipe.trailer;
-    if (!pipe.readableEnded) await new Promise<void>((resolve) => { pipe.once('end', resolve).once('close', resolve); });
-    raw.end();
-  } catch (error) {
-    if (!raw.destroyed) onBroken(error);
-    raw.destroy();
-  }
 }
 
 function attachRoute(app: FastifyInstance, { projection, hosts, logger }: Deps, hijacked: Hijacked): void {

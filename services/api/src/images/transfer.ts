@@ -7,6 +7,7 @@ import { messageOf, type Logger } from '@pouch/process';
 import type { Deps } from '../deps.ts';
 import { failed, toHttpError } from '../errors.ts';
 import { StreamWriter } from '../events/stream-writer.ts';
+import { feed } from '../http/feed.ts';
 import { errorLine, progressLine, progressOf, statusLine } from './progress.ts';
 
 type Transfer = 'image.pull' | 'image.load';
@@ -108,35 +109,4 @@ function begin(reply: FastifyReply): StreamWriter {
   const writer = new StreamWriter(reply.raw);
   writer.begin({ ...reply.getHeaders(), 'content-type': 'application/json' });
   return writer;
-}
-
-/** Writes the input into every pipe at the pace of the slowest. A pipe that breaks is left out; its trailer tells why. Never rejects. */
-async function feed(input: Readable, pipes: readonly ClientPipe<Transfer>[], signal: AbortSignal): Promise<void> {
-  const open = () => pipes.filter((pipe) => !pipe.destroyed && !pipe.writableEnded);
-  try {
-    for await (const chunk of input.iterator({ destroyOnReturn: false })) {
-      const waiting = open();
-      if (waiting.length === 0 || signal.aborted) {
-        // Nobody wants the rest; it is read all the same, for a connection closed over unread bytes loses the answer.
-        input.resume();
-        return;
-      }
-      await Promise.all(waiting.map(async (pipe) => { if (!pipe.write(chunk)) await room(pipe); }));
-    }
-    for (const pipe of open()) pipe.end();
-  } catch (error) {
-    // The client broke off: half an archive must not be taken for a whole one.
-    for (const pipe of open()) pipe.destroy(error instanceof Error ? error : undefined);
-  }
-}
-
-function room(pipe: ClientPipe<Transfer>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      pipe.off('drain', done).off('close', done);
-      resolve();
-    };
-    pipe.once('drain', done).once('close', done);
-    if (pipe.destroyed) done();
-  });
 }
