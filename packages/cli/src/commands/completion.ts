@@ -8,7 +8,7 @@ export type NameKind = 'containers' | 'running' | 'images' | 'names' | 'services
 
 const kinds: Readonly<Record<string, NameKind>> = {
   run: 'images', create: 'images', start: 'containers', stop: 'running', restart: 'containers', kill: 'running', rm: 'containers', rename: 'containers', wait: 'containers', logs: 'containers',
-  exec: 'running', attach: 'running', inspect: 'names', top: 'running', stats: 'running', pause: 'running', unpause: 'running', images: 'images', pull: 'images', tag: 'images', rmi: 'images', history: 'images',
+  exec: 'running', cp: 'containers', attach: 'running', inspect: 'names', top: 'running', stats: 'running', pause: 'running', unpause: 'running', images: 'images', pull: 'images', tag: 'images', rmi: 'images', history: 'images',
 };
 
 /** Of commands in a group, by both words. */

@@ -137,6 +137,16 @@ nor -i or -t is given, so that \`pouch start -i\` gives a shell.\n`);
     .action(does(async (name: string, command: string[], flags: object) => (await import('../commands/exec.ts')).exec(context, name, command, flags)))
     .addHelpText('after', examples('pouch exec -it web sh', 'pouch exec -u nobody -w /tmp web ls -la'));
 
+  group('cp', 'Copy files between this machine and a container')
+    .argument('<source>', 'CONTAINER:PATH, a path of this machine, or - for a tar on stdin')
+    .argument('<destination>', 'a path of this machine, - for a tar on stdout, or CONTAINER:PATH')
+    .addOption(new Option('-a, --archive', 'what comes to a container is its user’s'))
+    .addOption(new Option('-L, --follow-link', 'copy what a link leads to'))
+    .addOption(new Option('-q, --quiet', 'say nothing'))
+    .action(does(async (source: string, destination: string, flags: object) => (await import('../commands/cp.ts')).cp(context, source, destination, flags)))
+    .addHelpText('after', `${examples('pouch cp web:/etc/nginx/nginx.conf .', 'pouch cp site web:/usr/share/nginx/html', 'pouch cp site/. web:/usr/share/nginx/html   # what is in it', 'pouch cp web:/var/log - | tar t', 'tar c . | pouch cp - web:/tmp')}
+The container need not run. A path of this machine with a colon in it begins with / or ./\n`);
+
   const attach = group('attach', 'Attach this terminal to a running container')
     .argument('<container>')
     .addOption(new Option('--no-stdin', 'output only'))

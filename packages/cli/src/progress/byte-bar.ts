@@ -1,4 +1,5 @@
-// One line on a terminal that says how far something of known size is; nothing elsewhere. It goes to stderr: stdout may be the thing itself.
+// One line on a terminal that says how far something is; nothing elsewhere. It goes to stderr: stdout may be the thing itself.
+import { humanSize } from '../format/sizes.ts';
 import { progressBar } from './progress.ts';
 
 const redrawMs = 100;
@@ -13,10 +14,11 @@ export class ByteBar {
     this.#shown = !quiet && process.stderr.isTTY;
   }
 
-  show(done: number, total: number): void {
+  /** Bytes; `total` null: not known. */
+  show(done: number, total: number | null): void {
     if (!this.#shown || Date.now() - this.#drawnAtMs < redrawMs) return;
     this.#drawnAtMs = Date.now();
-    process.stderr.write(`\r\x1b[2K${this.#label} ${progressBar(done, total)}`);
+    process.stderr.write(`\r\x1b[2K${this.#label} ${total === null ? humanSize(done) : progressBar(done, total)}`);
   }
 
   /** Wipes the line. */
