@@ -137,6 +137,8 @@ static void kill_process(struct request *request, const struct message *message)
 		run_errand(request, "kill", all ? (const char *[]){ "kill", "--all", shim.id, text, NULL } : (const char *[]){ "kill", shim.id, text, NULL }, -1, answer_empty, kill_ended);
 	} else if (process->state == STOPPED || process->ended) request_refuse(request, NOT_FOUND, "process already finished: not found");
 	else if (process->pid <= 0) request_refuse(request, FAILED_PRECONDITION, "process not created: failed precondition");
+	// With what it has started: an OCI runtime makes an exec the leader of a group. One that is none, or not yet, is killed alone.
+	else if (number == SIGKILL && kill(-process->pid, SIGKILL) == 0) request_answer(request, NULL);
 	else if (kill(process->pid, (int)number) != 0) request_refuse(request, errno == ESRCH ? NOT_FOUND : UNKNOWN, "kill: %s", strerror(errno));
 	else request_answer(request, NULL);
 }

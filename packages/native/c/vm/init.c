@@ -54,6 +54,8 @@ static void on_signal(uint32_t id, const unsigned char *payload, size_t length)
   if (number > 64) done = refuse(EINVAL, "signal %u: no such signal", number);
   else if ((flags & VM_SIGNAL_ALL) != 0) done = processes_alive() > 0 && kill(-1, (int)number) == 0 ? 0 : refuse(ESRCH, "signal %u: no process", number);
   else if (process == NULL || process->exited || process->failed) done = refuse(ESRCH, "signal %u: process %u has ended or was never there", number, id);
+  // A further process (1 is the container's) goes with what it has started: it leads a group.
+  else if (id != 1 && number == SIGKILL && kill(-process->pid, SIGKILL) == 0) done = 0;
   else done = kill(process->pid, (int)number) < 0 ? fail("signal %u to process %u", number, id) : 0;
   if (done < 0) channel_error(id, VM_SIGNAL);
 }

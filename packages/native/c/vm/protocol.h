@@ -33,7 +33,7 @@ enum vm_op {
   VM_STDIN = 4,        // id, data; spends stdin credit
   VM_STDIN_CLOSE = 5,  // id
   VM_CREDIT = 6,       // id; u32 stream (0 stdin, 1 stdout, 2 stderr), u32 bytes: the receiver of that stream has room for so many more. Both ways
-  VM_SIGNAL = 7,       // id; u32 signal, u32 flags (VM_SIGNAL_ALL: every process in the container). ESRCH is told by VM_ERROR
+  VM_SIGNAL = 7,       // id; u32 signal, u32 flags (VM_SIGNAL_ALL: every process in the container); SIGKILL of another process than 1: its group. ESRCH is told by VM_ERROR
   VM_WINSIZE = 8,      // id; u16 rows, u16 columns
   VM_PS = 9,           // id 0; u32 request. Answered by VM_PS_REPLY
   VM_STATS = 10,       // id 0; u32 request. Answered by VM_STATS_REPLY
