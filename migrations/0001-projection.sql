@@ -52,6 +52,7 @@ CREATE TABLE containers (
   started_at_ms INTEGER,                   -- of the latest run
   finished_at_ms INTEGER,
   exit_code     INTEGER,
+  health        TEXT,                      -- null: it has no health check, or has not run
   seq           INTEGER NOT NULL,
   item          TEXT    NOT NULL           -- Docker's list item but for Status, as JSON without its last brace
 );

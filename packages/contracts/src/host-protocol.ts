@@ -1,5 +1,5 @@
 // What an api, or another host, asks of a host's agent directly, outside the log: calls with one answer, and pipes of bytes. Types only; `@pouch/pipes` carries them.
-import type { ExecSpec, ImageRecord } from '@pouch/domain';
+import type { ExecSpec, ImageRecord, Probe } from '@pouch/domain';
 
 /** Unary calls, by name: parameters and result. */
 export interface HostCalls {
@@ -7,6 +7,8 @@ export interface HostCalls {
   'container.top': { params: { containerId: string; psArgs: string }; result: { titles: string[]; processes: string[][] } };
   /** How much it uses just now; of a machine, as its guest sees it. `not-running` where it does not run. */
   'container.stats': { params: { containerId: string }; result: ContainerReading };
+  /** What its latest run's probes have come to, as far as the agent remembers: the log is told of changes of health only. `not-running` where it does not run. */
+  'container.health': { params: { containerId: string }; result: { failingStreak: number; probes: Probe[] } };
   'container.resize': { params: { containerId: string; rows: number; columns: number }; result: Record<string, never> };
   /** What a path inside a container is. `not-found` where there is nothing. */
   'container.path-stat': { params: CopyParams; result: PathStat };

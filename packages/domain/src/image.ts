@@ -1,4 +1,5 @@
 // One name of one image on one host. Docker's image list is these records grouped by image id.
+import type { HealthCheck } from './container/health-check.ts';
 import { accept, assertNever, refuse, type Decision } from './decision.ts';
 import type { HostId, ImageId, ImageKey } from './ids.ts';
 
@@ -32,6 +33,8 @@ export interface ImageDefaults {
   readonly volumes: readonly string[];
   /** Empty: SIGTERM. */
   readonly stopSignal: string;
+  /** Absent: it has none, or an earlier version noted it. */
+  readonly healthCheck?: HealthCheck;
 }
 
 export interface Image {

@@ -10,6 +10,8 @@ export * from './decision.ts';
 export * from './ids.ts';
 export * from './container/decide.ts';
 export * from './container/evolve.ts';
+export * from './container/health.ts';
+export * from './container/health-check.ts';
 export * from './container/replace.ts';
 export * from './container/restart-policy.ts';
 export * from './container/spec.ts';

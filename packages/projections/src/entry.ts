@@ -1,6 +1,6 @@
 // What the projector takes: a message as it stands in the log, still undecoded, and what can be made of it. Never throws on what it reads.
 import { parseSubject, toMessage, type Message } from '@pouch/contracts';
-import { evolvers, type AggregateKind, type Container, type Host, type Image } from '@pouch/domain';
+import { evolvers, healthOf, type AggregateKind, type Container, type HealthStatus, type Host, type Image } from '@pouch/domain';
 import { dockerItem } from './docker-item.ts';
 
 /** One message of the log. */
@@ -27,6 +27,7 @@ export interface ContainerColumns {
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
   readonly exitCode: number | null;
+  readonly health: HealthStatus | null;
 }
 
 /** `known`: of a kind that has tables; `columns` where it is a container. `unknown`: well formed, of a kind of a newer version. `malformed`: `reason` says why. */
@@ -63,12 +64,13 @@ export function decodeEntry(entry: Pick<LogEntry, 'subject' | 'payload'>): Decod
 /** When the latest run began and ended, and how; with the list item. Throws on what is no container. */
 export function containerColumns(container: Container): ContainerColumns {
   const item = dockerItem(container);
+  const health = healthOf(container);
   if (typeof container.createdAtMs !== 'number' || typeof container.spec.image.id !== 'string') throw new TypeError('it has no age or no image');
-  if (container.status === 'running' || container.status === 'paused') return { item, startedAtMs: container.run.startedAtMs, finishedAtMs: null, exitCode: null };
+  if (container.status === 'running' || container.status === 'paused') return { item, startedAtMs: container.run.startedAtMs, finishedAtMs: null, exitCode: null, health };
   const exit = container.status === 'assigned' ? null : container.lastExit;
   return exit === null
-    ? { item, startedAtMs: null, finishedAtMs: null, exitCode: null }
-    : { item, startedAtMs: exit.startedAtMs, finishedAtMs: exit.finishedAtMs, exitCode: exit.exitCode };
+    ? { item, startedAtMs: null, finishedAtMs: null, exitCode: null, health }
+    : { item, startedAtMs: exit.startedAtMs, finishedAtMs: exit.finishedAtMs, exitCode: exit.exitCode, health };
 }
 
 export function isKnownKind(kind: string): kind is AggregateKind {

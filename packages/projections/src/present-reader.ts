@@ -1,6 +1,6 @@
 // Answers what is there now: containers, images, hosts, execs, placements. Prepared statements on a read-only connection, synchronous and short;
 // every answer is of the instant of asking. Changes nothing.
-import type { Container, ContainerStatus, Exec, Host, Image, Kernel, Placement, StateOf } from '@pouch/domain';
+import type { Container, ContainerStatus, Exec, HealthStatus, Host, Image, Kernel, Placement, StateOf } from '@pouch/domain';
 import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
 import type { Orm } from './database.ts';
 import type { RecordKind } from './present.ts';
@@ -27,6 +27,8 @@ export interface ContainerItem {
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
   readonly exitCode: number | null;
+  /** Null: it has no health check, or has not run. */
+  readonly health: HealthStatus | null;
   /** For `finishDockerItem`. */
   readonly item: string;
 }
@@ -202,7 +204,7 @@ function prepare(orm: Orm) {
   const from = (table: typeof containers | typeof placements | typeof hosts | typeof images | typeof execs | typeof kernels | typeof records) => orm.select(stored).from(table).innerJoin(history, eq(history.seq, table.seq));
   const within = (column: typeof containers.id | typeof images.imageId) => and(sql`${column} >= ${p('prefix')}`, sql`${column} < ${p('end')}`);
   const itemColumns =
-    'id, host_id AS hostId, name, status, image_id AS imageId, created_at_ms AS createdAtMs, started_at_ms AS startedAtMs, finished_at_ms AS finishedAtMs, exit_code AS exitCode, item';
+    'id, host_id AS hostId, name, status, image_id AS imageId, created_at_ms AS createdAtMs, started_at_ms AS startedAtMs, finished_at_ms AS finishedAtMs, exit_code AS exitCode, health, item';
   const count = sql<number>`count(*)`;
   return {
     container: from(containers).where(eq(containers.id, p('id'))).prepare(),

@@ -57,8 +57,8 @@ function prepare(orm: Orm) {
   return {
     putContainer: orm
       .insert(containers)
-      .values({ id: p('id'), hostId: p('hostId'), name: p('name'), nameSeq: p('nameSeq'), status: p('status'), imageId: p('imageId'), createdAtMs: p('createdAtMs'), startedAtMs: p('startedAtMs'), finishedAtMs: p('finishedAtMs'), exitCode: p('exitCode'), item: p('item'), ...from })
-      .onConflictDoUpdate({ target: containers.id, set: excluded('hostId', 'name', 'nameSeq', 'status', 'imageId', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'exitCode', 'item', 'seq') })
+      .values({ id: p('id'), hostId: p('hostId'), name: p('name'), nameSeq: p('nameSeq'), status: p('status'), imageId: p('imageId'), createdAtMs: p('createdAtMs'), startedAtMs: p('startedAtMs'), finishedAtMs: p('finishedAtMs'), exitCode: p('exitCode'), health: p('health'), item: p('item'), ...from })
+      .onConflictDoUpdate({ target: containers.id, set: excluded('hostId', 'name', 'nameSeq', 'status', 'imageId', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'exitCode', 'health', 'item', 'seq') })
       .prepare(),
     dropContainer: orm.delete(containers).where(eq(containers.id, p('id'))).prepare(),
     putPlacement: orm.insert(placements).values({ id: p('id'), name: p('name'), status: p('status'), ...from }).onConflictDoUpdate({ target: placements.id, set: excluded('name', 'status', 'seq') }).prepare(),

@@ -52,6 +52,7 @@ export const containers = sqliteTable('containers', {
   startedAtMs: integer('started_at_ms'),
   finishedAtMs: integer('finished_at_ms'),
   exitCode: integer('exit_code'),
+  health: text(),
   item: text().notNull(),
   ...origin,
 });

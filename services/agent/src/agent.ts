@@ -87,7 +87,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
       return { sys, layout, rootfs, network, machines, secrets, volumes, images, specs: new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets, volumes }) };
     },
   });
-  const { rooms, execs } = core;
+  const { rooms, execs, health } = core;
   const { images } = rooms;
   await rooms.machines?.open();
   await volumes.start();
@@ -98,7 +98,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
     void rooms.machines?.probeAcceleration().then(() => rooms.machines?.probeDefaultKernel());
   });
   const stopBeat = startBeat({ rooms, seq: () => core.seq, publish: (subject, payload) => { if (link.connected) void link.connection().then((nc) => nc.publish(subject, payload)).catch(() => { /* the next beat is as good */ }); } });
-  const server = serve({ rooms, execs, link: pipesLink, logger, images });
+  const server = serve({ rooms, execs, health, link: pipesLink, logger, images });
 
   return {
     rooms,

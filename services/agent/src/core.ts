@@ -10,6 +10,7 @@ import { Admission } from './containers/admission.ts';
 import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
 import { Copies } from './files/copies.ts';
+import { Health } from './health/health.ts';
 import { LogFollower } from './log-follower.ts';
 import { Attempts } from './reconcile/attempts.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
@@ -42,6 +43,7 @@ export interface CoreDeps {
 export interface Core {
   readonly rooms: Rooms;
   readonly execs: Execs;
+  readonly health: Health;
   /** Sequence of the log that has been followed to; 0 before `start`. */
   readonly seq: number;
   /** Takes over what an earlier life left, and begins. `facts` tells the log of this host; it is called when the log has been read, and again when it is another one. */
@@ -104,7 +106,8 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
     config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), copies: new Copies(), attempts: new Attempts(store), admission: new Admission(capacity, book),
     shutdown: { active: false }, stopping: { active: false }, report, ...outer(used),
   };
-  const reconciler: Reconciler = new Reconciler(rooms);
+  const reconciler: Reconciler = new Reconciler(rooms, (id) => { if (!rooms.stopping.active) health.look(id); });
+  const health = new Health(rooms);
   const execs = new Execs(rooms);
   let follower: LogFollower | null = null;
   let unlisten = (): void => undefined;
@@ -112,6 +115,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
   return {
     rooms,
     execs,
+    health,
     get seq() {
       return follower?.seq ?? 0;
     },
@@ -128,6 +132,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
       unlisten();
       await follower?.stop();
       await reconciler.stop();
+      await health.stop();
     },
     async close() {
       await tasks.stop();

@@ -6,6 +6,7 @@ import { top } from './containers/top.ts';
 import { containerSize, hostUsage } from './containers/usage.ts';
 import type { Execs } from './exec/exec.ts';
 import { readFrom, statPath, writeTo } from './files/copy.ts';
+import type { Health } from './health/health.ts';
 import type { Machines } from './machines/machines.ts';
 import { shutDownHost } from './reconcile/shutdown.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
@@ -18,6 +19,7 @@ import { volumeUsage } from './volumes/usage.ts';
 export interface ServeDeps {
   readonly rooms: Rooms;
   readonly execs: Execs;
+  readonly health: Health;
   readonly images: ImagesRoom;
   readonly link: NatsLink;
   readonly logger: Logger;
@@ -26,12 +28,13 @@ export interface ServeDeps {
 const maxTerminalSide = 0xffff;
 
 /** Serves as soon as NATS can be reached, until `stop`. */
-export function serve({ rooms, execs, images, link, logger }: ServeDeps): { stop(): Promise<void> } {
+export function serve({ rooms, execs, health, images, link, logger }: ServeDeps): { stop(): Promise<void> } {
   const stats = new Stats(rooms);
   const calls: CallHandlers = {
     ...images.calls,
     'container.top': ({ containerId, psArgs }) => top(rooms, containerId, psArgs),
     'container.stats': ({ containerId }) => stats.read(containerId),
+    'container.health': ({ containerId }) => Promise.resolve().then(() => health.read(containerId)),
     'container.resize': async ({ containerId, rows, columns }) => await resize(rooms, containerId, undefined, { rows, columns }),
     'container.path-stat': (params) => statPath(rooms, params),
     'exec.resize': async ({ containerId, execId, rows, columns }) => await resize(rooms, containerId, execId, { rows, columns }),

@@ -257,7 +257,6 @@ describe('settings that do not take effect', { skip, concurrency: 3 }, () => {
     [['--volumes-from', 'other'], /VolumesFrom/],
     [['--blkio-weight', '300'], /BlkioWeight/],
     [['--cgroupns', 'host'], /CgroupnsMode/],
-    [['--health-cmd', 'true'], /Healthcheck/],
     [['--volume-driver', 'other', '-v', 'named:/data'], /VolumeDriver/],
     [['--mount', 'type=volume,dst=/data,volume-driver=other'], /DriverConfig\.Name/],
     [['--link', 'other'], /Links/],

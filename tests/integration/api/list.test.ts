@@ -59,7 +59,7 @@ test('each filter', async () => {
     [{ expose: ['80/tcp'] }, ['first']],
     [{ network: ['none'] }, ['second']],
     [{ volume: ['/dst'] }, ['first']],
-    [{ health: ['healthy'] }, []],
+    [{ health: ['healthy', 'starting', 'unhealthy'] }, []],
     [{ health: ['none'], name: ['second'] }, ['second']],
     [{ isolation: ['default'], name: ['second'] }, ['second']],
     [{ 'is-task': ['true'] }, []],

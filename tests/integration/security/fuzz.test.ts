@@ -160,6 +160,6 @@ test('messages in the log that nobody of ours wrote are told as malformed, and t
 });
 
 function hostSubjects(random: Random, host: string): string[] {
-  const names = ['container.top', 'container.resize', 'container.size', 'container.logs', 'container.attach', 'exec.start', 'exec.resize', 'image.pull', 'image.load', 'image.tag', 'image.remove', 'host.usage', 'constructor', '__proto__', 'nope'];
+  const names = ['container.top', 'container.resize', 'container.size', 'container.health', 'container.logs', 'container.attach', 'exec.start', 'exec.resize', 'image.pull', 'image.load', 'image.tag', 'image.remove', 'host.usage', 'constructor', '__proto__', 'nope'];
   return names.flatMap((name) => [`host.${host}.call.${name}`, `host.${host}.pipe.${name}`, `host.${host}.${random.pick(['x', 'call', 'beat'])}`]);
 }

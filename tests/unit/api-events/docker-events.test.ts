@@ -135,3 +135,14 @@ test('names as people write them', () => {
   assert.equal(withoutTag('localhost:5000/app:1'), 'localhost:5000/app');
   assert.equal(withoutTag('app@sha256:00'), 'app');
 });
+
+test('a change of health is told as Docker tells it, and found by its filter', () => {
+  const log = new LogOfEntries();
+  log.create(1);
+  const startId = log.start(1);
+  log.container('host-1' as never, idOf(1), { type: 'ReportHealth', startId, health: 'healthy' });
+  log.container('host-1' as never, idOf(1), { type: 'ReportHealth', startId, health: 'unhealthy' });
+  assert.deepEqual(actions(log), ['create', 'start', 'health_status: healthy', 'health_status: unhealthy']);
+  const test = eventFilter(parseFilters('{"event":["health_status"]}', eventFilterNames));
+  assert.equal(eventsOf(log).filter(test).length, 2);
+});

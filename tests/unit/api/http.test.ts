@@ -49,10 +49,13 @@ test('references as people write them', () => {
 });
 
 test('the status text in Docker’s words', () => {
-  const row = { status: 'exited', startedAtMs: 0, finishedAtMs: 10_000, exitCode: 3, createdAtMs: 0 } as const;
+  const row = { status: 'exited', startedAtMs: 0, finishedAtMs: 10_000, exitCode: 3, health: null, createdAtMs: 0 } as const;
   assert.equal(statusText(row, 12_000), 'Exited (3) 2 seconds ago');
   assert.equal(statusText({ ...row, status: 'paused' }, 190_000), 'Up 3 minutes (Paused)');
   assert.equal(statusText({ ...row, status: 'restarting' }, 9_000), 'Restarting (3) Less than a second ago');
+  const up = { ...row, status: 'running' } as const;
+  assert.deepEqual((['starting', 'healthy', 'unhealthy', null] as const).map((health) => statusText({ ...up, health }, 3_000)), ['Up 3 seconds (health: starting)', 'Up 3 seconds (healthy)', 'Up 3 seconds (unhealthy)', 'Up 3 seconds']);
+  assert.equal(statusText({ ...up, status: 'paused', health: 'healthy' }, 3_000), 'Up 3 seconds (Paused)');
   const seconds = [0, 1, 59, 60, 119, 120, 3_599, 3_600, 5_400, 47 * 3_600, 48 * 3_600, 14 * 86_400, 59 * 86_400, 60 * 86_400, 364 * 86_400, 730 * 86_400];
   assert.deepEqual(seconds.map((s) => elapsedText(s * 1_000)), ['Less than a second', '1 second', '59 seconds', 'About a minute', 'About a minute', '2 minutes', '59 minutes', 'About an hour', '2 hours', '47 hours', '2 days', '2 weeks', '8 weeks', '2 months', '12 months', '2 years']);
 });

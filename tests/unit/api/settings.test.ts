@@ -30,6 +30,7 @@ test('what is said is what inspect shows', () => {
     Cmd: ['a', 'b'], Entrypoint: ['e'], Env: ['PATH=/x', 'A=b'], WorkingDir: '/w', User: '1:2', Hostname: 'h', Domainname: 'd.example', Labels: { l: 'm' }, Tty: true, OpenStdin: true, StdinOnce: true,
     AttachStdin: true, AttachStdout: true, AttachStderr: false, StopSignal: 'SIGUSR1', StopTimeout: 3, ExposedPorts: { '80/tcp': {}, '53/udp': {} },
     Volumes: { '/own': {} },
+    Healthcheck: { Test: ['CMD-SHELL', 'ask'], Interval: 1_500_000, Timeout: 2_000_000_000, StartPeriod: 3_000_000_000, Retries: 4 },
   };
   const host = {
     Runtime: 'crun', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared', 'data:/data', 'more.data:/more:ro,nocopy', '/alone'],
@@ -145,4 +146,32 @@ test('a virtual machine is refused what it cannot have, by name and with a reaso
   assert.equal(read({ HostConfig: { Runtime: 'runv' } }).spec.resources.memoryBytes, 256 * 2 ** 20);
   assert.equal(read({ HostConfig: { Runtime: 'runv', Memory: 2 ** 30 } }).spec.resources.memoryBytes, 2 ** 30);
   assert.throws(() => read({ HostConfig: { Annotations: { 'io.pouch.kernel': 'debian-6.1' } } }), /the runtime runc shares the kernel of its host/);
+});
+
+test('a health check is merged with the image’s, member by member, as Docker does', () => {
+  const image = { healthCheck: { test: ['CMD', 'ask'], intervalMs: 10_000, timeoutMs: 2_000, startPeriodMs: 0, retries: 5 } };
+  const shown = (asked: object | undefined, defaults: Partial<ImageDefaults> = image) => showConfig(read(asked === undefined ? {} : { Healthcheck: asked }, defaults).spec)['Healthcheck'];
+  const ofImage = { Test: ['CMD', 'ask'], Interval: 10_000_000_000, Timeout: 2_000_000_000, Retries: 5 };
+  assert.deepEqual(shown(undefined), ofImage);
+  assert.deepEqual(shown({}), ofImage);
+  assert.deepEqual(shown({ Test: [], Interval: 1_000_000, Retries: 0 }), { ...ofImage, Interval: 1_000_000 });
+  assert.deepEqual(shown({ Test: ['NONE'] }), { ...ofImage, Test: ['NONE'] });
+  assert.deepEqual(shown({ Test: ['CMD-SHELL', 'x'] }, {}), { Test: ['CMD-SHELL', 'x'] });
+  const { spec, warnings } = read({ Healthcheck: { Interval: 1_000_000 } });
+  assert.deepEqual([spec.healthCheck, warnings.length], [undefined, 1], 'there is nothing to run');
+});
+
+test('a health check that cannot be is refused by its member', () => {
+  const refused = (asked: object): string => {
+    try {
+      read({ Healthcheck: asked });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return 'accepted';
+  };
+  for (const member of ['Interval', 'Timeout', 'StartPeriod']) assert.match(refused({ Test: ['CMD', 'x'], [member]: 999_999 }), new RegExp(`^Healthcheck\\.${member}: it cannot be less than 1ms`));
+  assert.match(refused({ Test: ['ASK', 'x'] }), /^Healthcheck\.Test\[0\]: "ASK" must be NONE, CMD or CMD-SHELL/);
+  assert.match(refused({ Test: ['CMD'] }), /^Healthcheck\.Test: CMD must be followed by what is to be run/);
+  assert.equal(refused({ Test: ['CMD', 'x'], Interval: 1_000_000 }), 'accepted');
 });

@@ -28,6 +28,13 @@ export const DockerMount = Type.Object({
   TmpfsOptions: Opt(Type.Object({ SizeBytes: Opt(Whole({ minimum: 0 })), Mode: Opt(Whole({ minimum: 0, maximum: 0o7777 })) })),
 });
 
+/** Nanoseconds, as long as a timer can run. 0: the default. */
+const Duration = Whole({ minimum: 0, maximum: 2_147_483_647 * 1_000_000 });
+
+/** `HealthConfig` of API 1.43. */
+export const DockerHealthcheck = Type.Object({ Test: Opt(Texts), Interval: Opt(Duration), Timeout: Opt(Duration), StartPeriod: Opt(Duration), Retries: Opt(Whole({ minimum: 0, maximum: 2_147_483_647 })) });
+export type DockerHealthcheck = Static<typeof DockerHealthcheck>;
+
 export const DockerHostConfig = Type.Object({
   Runtime: Opt(Text),
   NetworkMode: Opt(Text),
@@ -87,6 +94,7 @@ export const DockerCreateBody = Type.Object({
   StopTimeout: Opt(Whole({ minimum: -1, maximum: 2_147_483_647 })),
   ExposedPorts: Opt(Type.Record(Type.String(), Type.Object({}))),
   Volumes: Opt(Type.Record(Type.String(), Type.Object({}))),
+  Healthcheck: Opt(DockerHealthcheck),
   HostConfig: Opt(DockerHostConfig),
   NetworkingConfig: Opt(Type.Object({ EndpointsConfig: Opt(Type.Record(Type.String(), Type.Object({}))) })),
 });

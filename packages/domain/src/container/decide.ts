@@ -3,6 +3,7 @@
 import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
 import { restartsUpTo, stopsByHand } from './evolve.ts';
+import type { Health } from './health-check.ts';
 import { nextRestart } from './restart-policy.ts';
 import { decideReplace } from './replace.ts';
 import { maxPendingRequests, type Action, type Container, type ContainerEvent, type Exit, type Replacement, type Request, type Run } from './state.ts';
@@ -32,6 +33,7 @@ export type ContainerCommand =
   | { readonly type: 'ReportRestartCancelled' }
   | { readonly type: 'ReportPaused'; readonly commandId: string | null }
   | { readonly type: 'ReportUnpaused'; readonly commandId: string | null }
+  | { readonly type: 'ReportHealth'; readonly startId: string; readonly health: Health }
   | { readonly type: 'ReportRequestFailed'; readonly commandId: string; readonly code: string; readonly message: string }
   | { readonly type: 'ReportRemoved' };
 
@@ -86,6 +88,9 @@ export function decideContainer(state: Container | null, command: ContainerComma
       return state.status === 'running' ? accept({ type: 'ContainerPaused', commandId: command.commandId, atMs: nowMs }) : accept();
     case 'ReportUnpaused':
       return state.status === 'paused' ? accept({ type: 'ContainerUnpaused', commandId: command.commandId, atMs: nowMs }) : accept();
+    case 'ReportHealth':
+      if ((state.status !== 'running' && state.status !== 'paused') || state.run.startId !== command.startId || state.health === command.health) return accept();
+      return accept({ type: 'ContainerHealthChanged', startId: command.startId, health: command.health, atMs: nowMs });
     case 'ReportRequestFailed': {
       const { commandId, code, message } = command;
       if (!state.requests.some((request) => request.commandId === commandId)) return accept();

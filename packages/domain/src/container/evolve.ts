@@ -60,12 +60,14 @@ function evolveKnown(state: Container, event: Exclude<ContainerEvent, { type: 'C
       return without(state, (request) => event.commandIds.includes(request.commandId));
     case 'ContainerPaused': {
       const base = without(state, (request) => request.commandId === event.commandId);
-      return base.status === 'running' ? { ...common(base), status: 'paused', run: base.run } : base;
+      return base.status === 'running' ? { ...base, status: 'paused' } : base;
     }
     case 'ContainerUnpaused': {
       const base = without(state, (request) => request.commandId === event.commandId);
-      return base.status === 'paused' ? { ...common(base), status: 'running', run: base.run } : base;
+      return base.status === 'paused' ? { ...base, status: 'running' } : base;
     }
+    case 'ContainerHealthChanged':
+      return (state.status === 'running' || state.status === 'paused') && state.run.startId === event.startId ? { ...state, health: event.health } : state;
     case 'ContainerRenamed':
       return { ...state, name: event.newName };
     case 'ContainerReplaced':

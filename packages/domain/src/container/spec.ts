@@ -4,6 +4,7 @@ import type { SecretMount } from '../access/secret.ts';
 import type { ContainerId, ImageId } from '../ids.ts';
 import type { PlacementRules } from '../placement/rules.ts';
 import type { ServiceMembership } from '../service/membership.ts';
+import type { HealthCheck } from './health-check.ts';
 
 export interface ContainerSpec {
   readonly image: ImagePin;
@@ -60,6 +61,8 @@ export interface ContainerSpec {
   readonly placement?: PlacementRules;
   /** Files in /run/secrets; what they hold is not here. Absent: none. */
   readonly secrets?: readonly SecretMount[];
+  /** The image's and what was asked, merged. Absent: there is none (or an earlier version made the container). */
+  readonly healthCheck?: HealthCheck;
   /** Absent: it is no replica of a service. */
   readonly service?: ServiceMembership;
 }

@@ -1,6 +1,7 @@
 // A container on the host that it never leaves: its states, and the events that lead from one to the next. Types only.
 import type { ContainerId, HostId } from '../ids.ts';
 import type { VolumeUse } from '../volume.ts';
+import type { Health } from './health-check.ts';
 import type { ContainerSpec } from './spec.ts';
 
 /** Requests not yet carried out that one container may have; more are refused. */
@@ -98,8 +99,9 @@ export type Container = Common &
     /** `imageHolders`: hosts that have its image, where its own does not. */
     | { readonly status: 'assigned'; readonly imageHolders?: readonly HostId[] }
     | { readonly status: 'created'; readonly lastExit: Exit | null }
-    | { readonly status: 'running'; readonly run: Run }
-    | { readonly status: 'paused'; readonly run: Run }
+    /** `health`: of this run, where it has a health check; absent: no probe has decided yet. */
+    | { readonly status: 'running'; readonly run: Run; readonly health?: Health }
+    | { readonly status: 'paused'; readonly run: Run; readonly health?: Health }
     | { readonly status: 'restarting'; readonly lastExit: Exit; readonly restartAtMs: number }
     | { readonly status: 'exited'; readonly lastExit: Exit }
     /** `withVolumes`: those that were made for it alone are to go, too. */
@@ -129,6 +131,8 @@ export type ContainerEvent =
   | { readonly type: 'ContainerStopped'; readonly commandIds: readonly string[]; readonly atMs: number }
   | { readonly type: 'ContainerPaused'; readonly commandId: string | null; readonly atMs: number }
   | { readonly type: 'ContainerUnpaused'; readonly commandId: string | null; readonly atMs: number }
+  /** Of the run that `startId` began: what its probes have come to is another than before. */
+  | { readonly type: 'ContainerHealthChanged'; readonly startId: string; readonly health: Health; readonly atMs: number }
   | { readonly type: 'ContainerRenamed'; readonly oldName: string; readonly newName: string; readonly atMs: number }
   /** Another one takes its place and its name. `requests`: what is asked of it now, instead of all that was. */
   | { readonly type: 'ContainerReplaced'; readonly successorId: ContainerId; readonly newName: string; readonly why: Replacement['why']; readonly requests: readonly Request[]; readonly atMs: number }

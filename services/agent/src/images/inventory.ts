@@ -2,6 +2,7 @@
 import { ImageError, imageUsage, inspectImage, isContainerdError, type Containerd, type Descriptor, type ImageDetails } from '@pouch/containerd';
 import { imageId, type ImageDefaults, type ImageRecord } from '@pouch/domain';
 import type { Logger } from '@pouch/process';
+import { imageHealthCheck } from './health-check.ts';
 
 /** A name and what it points at. */
 export interface Named {
@@ -84,6 +85,7 @@ function defaultsOf(config: ImageDetails['config']['config']): ImageDefaults {
   return {
     entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [], env: config.Env ?? [], workingDir: config.WorkingDir ?? '', user: config.User ?? '',
     labels: Object.fromEntries(labels), exposedPorts: Object.keys(config.ExposedPorts ?? {}), volumes: Object.keys(config.Volumes ?? {}), stopSignal: config.StopSignal ?? '',
+    ...imageHealthCheck(config['Healthcheck']),
   };
 }
 

@@ -19,14 +19,17 @@ const longestTimerMs = 2 ** 31 - 1;
 export class Reconciler {
   readonly #rooms: Rooms;
   readonly #workers: Workers;
+  readonly #onSettled: (containerId: string) => void;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
   #stopped = false;
   #logRead = false;
   #held = false;
 
-  constructor(rooms: Rooms) {
+  /** `onSettled`: nothing is to be done for a container just now. */
+  constructor(rooms: Rooms, onSettled: (containerId: string) => void) {
     this.#rooms = rooms;
+    this.#onSettled = onSettled;
     this.#workers = new Workers({ limit: parallelContainers, work: (id) => this.#work(id), logger: rooms.logger });
   }
 
@@ -68,7 +71,10 @@ export class Reconciler {
     for (let steps = 0; steps < stepsPerTurn && !this.#stopped; steps++) {
       if (this.#held) return;
       const container = book.local(id);
-      if (container === null) return;
+      if (container === null) {
+        this.#onSettled(id);
+        return;
+      }
       const observed = tasks.get(id);
       const { step, wakeAtMs } = plan(container, {
         observed, attempts: attempts.get(id), nowMs: now(), shuttingDown: shutdown.active, bootedAtMs: this.#rooms.bootedAtMs, tasksKnown: tasks.knows(id),
@@ -79,6 +85,7 @@ export class Reconciler {
         if (wakeAtMs !== null) this.#wakeIn(id, wakeAtMs - now());
         this.#failures.delete(id);
         this.#forget(id);
+        this.#onSettled(id);
         return;
       }
       // Every step changes something, so that planning goes on. One that did not must not be done over and over as fast as may be: the host would do nothing else.

@@ -1,6 +1,7 @@
 // GET /containers/{id}/json: the whole of a container in Docker's shape, from its state. Pure but for what is passed in.
-import type { Container, Exec, Exit, Host, NetworkAttachment, Placement, Run } from '@pouch/domain';
+import { healthOf, type Container, type Exec, type Exit, type Host, type NetworkAttachment, type Placement, type Run } from '@pouch/domain';
 import { dockerState, mountPoints, networkModeOf } from '@pouch/projections';
+import type { Probes } from './health.ts';
 import { showConfig, showHostConfig } from './settings.ts';
 import { portKey } from './settings/network.ts';
 import { inspectNode, inspectPlacement, mountpointOn, troubleOf } from './whereabouts.ts';
@@ -10,12 +11,14 @@ export interface InspectSources {
   readonly placement: Placement | null;
   readonly execs: readonly Exec[];
   readonly sizes: { readonly writableBytes: number; readonly rootBytes: number } | null;
+  /** Null: its host was not asked or does not tell. */
+  readonly probes: Probes | null;
 }
 
 /** Docker's zero of a time. */
 const never = '0001-01-01T00:00:00Z';
 
-export function inspectContainer(container: Container, { host, placement, execs, sizes }: InspectSources): Record<string, unknown> {
+export function inspectContainer(container: Container, { host, placement, execs, sizes, probes }: InspectSources): Record<string, unknown> {
   const { id, name, spec } = container;
   const [path = '', ...args] = [...spec.entrypoint, ...spec.cmd];
   const running = execs.filter((exec) => exec.status === 'running').map((exec) => exec.id);
@@ -24,7 +27,7 @@ export function inspectContainer(container: Container, { host, placement, execs,
     Created: timestamp(container.createdAtMs),
     Path: path,
     Args: args,
-    State: inspectState(container, troubleOf(container, host)),
+    State: inspectState(container, troubleOf(container, host), probes),
     Image: spec.image.id,
     ResolvConfPath: '',
     HostnamePath: '',
@@ -52,7 +55,7 @@ export function inspectContainer(container: Container, { host, placement, execs,
   };
 }
 
-function inspectState(container: Container, trouble: string | null): Record<string, unknown> {
+function inspectState(container: Container, trouble: string | null, probes: Probes | null): Record<string, unknown> {
   const run = runOf(container);
   const exit = run === null ? lastExitOf(container) : null;
   const removing = container.requests.some(({ action }) => action.kind === 'remove');
@@ -68,7 +71,16 @@ function inspectState(container: Container, trouble: string | null): Record<stri
     Error: trouble ?? exit?.error ?? '',
     StartedAt: run !== null ? timestamp(run.startedAtMs) : exit === null ? never : timestamp(exit.startedAtMs),
     FinishedAt: exit === null ? never : timestamp(exit.finishedAtMs),
+    ...inspectHealth(container, probes),
   };
+}
+
+function inspectHealth(container: Container, told: Probes | null): Record<string, unknown> {
+  const status = healthOf(container);
+  if (status === null) return {};
+  if (told === null) return { Health: { Status: status } };
+  const log = told.probes.map(({ startedAtMs, endedAtMs, exitCode, output }) => ({ Start: timestamp(startedAtMs), End: timestamp(endedAtMs), ExitCode: exitCode, Output: output }));
+  return { Health: { Status: status, FailingStreak: told.failingStreak, Log: log } };
 }
 
 const timestamp = (ms: number): string => new Date(ms).toISOString().replace(/(\.\d{3})Z$/, '$1000000Z');

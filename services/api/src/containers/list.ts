@@ -70,7 +70,7 @@ function rowFilter(projection: Projection, filters: Filters): RowTest | null {
   });
   any('health', (value) => {
     if (!['starting', 'healthy', 'unhealthy', 'none'].includes(value)) throw badField('filters.health', `invalid filter 'health=${value.slice(0, 40)}'`);
-    return () => value === 'none'; // there are no health checks yet
+    return (row) => (row.health ?? 'none') === value;
   });
   any('is-task', (value) => () => !truth('is-task', value));
   any('isolation', (value) => () => value === 'default' || value === '');

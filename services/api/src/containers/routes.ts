@@ -21,6 +21,7 @@ import { clientGone } from '../http/gone.ts';
 import { kernelNames } from '../kernels/catalogue.ts';
 import { requireContainer } from '../http/reads.ts';
 import { findImage, requirePlatform } from './images.ts';
+import { probesOf } from './health.ts';
 import { inspectContainer } from './inspect.ts';
 import { listRows, lostHosts, renderList } from './list.ts';
 import { pruneContainers } from './prune.ts';
@@ -83,7 +84,8 @@ function readRoutes(app: FastifyInstance, deps: Deps): void {
   }, async (request) => {
     const { state } = requireContainer(projection, request.params.id);
     const sizes = request.query.size === true ? await hosts.call(state.hostId, 'container.size', { containerId: state.id }) : null;
-    return inspectContainer(state, { host: projection.present.host(state.hostId)?.state ?? null, placement: projection.present.placement(state.id)?.state ?? null, execs: projection.present.execsOf(state.id).map((exec) => exec.state), sizes });
+    const probes = await probesOf(deps, state);
+    return inspectContainer(state, { host: projection.present.host(state.hostId)?.state ?? null, placement: projection.present.placement(state.id)?.state ?? null, execs: projection.present.execsOf(state.id).map((exec) => exec.state), sizes, probes });
   });
 
   app.get<{ Params: Id; Querystring: Static<typeof DockerTopQuery> }>('/containers/:id/top', {

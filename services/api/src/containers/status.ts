@@ -2,7 +2,7 @@
 import { isReplacedName } from '@pouch/domain';
 import type { ContainerItem } from '@pouch/projections';
 
-type Row = Pick<ContainerItem, 'id' | 'name' | 'hostId' | 'status' | 'startedAtMs' | 'finishedAtMs' | 'exitCode' | 'createdAtMs'>;
+type Row = Pick<ContainerItem, 'id' | 'name' | 'hostId' | 'status' | 'startedAtMs' | 'finishedAtMs' | 'exitCode' | 'health' | 'createdAtMs'>;
 
 /** The text of a row, where `lostHosts` (since when, by id) cannot be asked: what is known of their containers is old. */
 export function rowStatusText(row: Row, nowMs: number, lostHosts: ReadonlyMap<string, number>): string {
@@ -13,13 +13,13 @@ export function rowStatusText(row: Row, nowMs: number, lostHosts: ReadonlyMap<st
 }
 
 /** Docker's words for the state of a list row as of `nowMs`. */
-export function statusText({ status, startedAtMs, finishedAtMs, exitCode, createdAtMs }: Pick<ContainerItem, 'status' | 'startedAtMs' | 'finishedAtMs' | 'exitCode' | 'createdAtMs'>, nowMs: number): string {
+export function statusText({ status, startedAtMs, finishedAtMs, exitCode, health, createdAtMs }: Omit<Row, 'id' | 'name' | 'hostId'>, nowMs: number): string {
   switch (status) {
     case 'assigned':
     case 'created':
       return 'Created';
     case 'running':
-      return `Up ${elapsedText(nowMs - (startedAtMs ?? nowMs))}`;
+      return `Up ${elapsedText(nowMs - (startedAtMs ?? nowMs))}${health === null ? '' : ` (${health === 'starting' ? 'health: starting' : health})`}`;
     case 'paused':
       return `Up ${elapsedText(nowMs - (startedAtMs ?? nowMs))} (Paused)`;
     case 'restarting':

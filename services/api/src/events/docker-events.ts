@@ -92,6 +92,8 @@ function containerSteps(event: AnyEvent, { events, snapshot }: Message<'containe
       return [step('pause')];
     case 'ContainerUnpaused':
       return [step('unpause')];
+    case 'ContainerHealthChanged':
+      return [step(`health_status: ${event.health}`)];
     case 'ContainerRenamed':
       return [containerStep({ ...snapshot, name: event.newName }, 'rename', { oldName: `/${event.oldName}` })];
     case 'ContainerReplaced':

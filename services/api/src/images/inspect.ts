@@ -1,6 +1,7 @@
 // GET /images/{name}/json and /history: an image whole, in Docker's shape. Pure.
 import type { DockerImageHistory } from '@pouch/contracts';
 import type { Image, ImageDefaults } from '@pouch/domain';
+import { dockerHealthcheck } from '../containers/settings/health.ts';
 import { namesOf, type FoundImage } from './resolve.ts';
 
 export function inspectImage({ id, names }: FoundImage): Record<string, unknown> {
@@ -26,6 +27,7 @@ function dockerConfig(config: ImageDefaults): Record<string, unknown> {
     ...(config.exposedPorts.length === 0 ? {} : { ExposedPorts: set(config.exposedPorts) }),
     Tty: false, OpenStdin: false, StdinOnce: false, Env: list(config.env), Cmd: list(config.cmd), Image: '', Volumes: set(config.volumes), WorkingDir: config.workingDir,
     Entrypoint: list(config.entrypoint), OnBuild: null, Labels: Object.keys(config.labels).length === 0 ? null : config.labels, ...(config.stopSignal === '' ? {} : { StopSignal: config.stopSignal }),
+    ...(config.healthCheck === undefined ? {} : { Healthcheck: dockerHealthcheck(config.healthCheck) }),
   };
 }
 

@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import { readPlacementRules } from '@pouch/domain';
 import { badField, HttpError } from '../../errors.ts';
 import { signalName } from '../signals.ts';
+import { dockerHealthcheck, mergedHealthCheck } from './health.ts';
 import { exposedPort } from './network.ts';
 import { config, words, type Setting } from './table.ts';
 
@@ -62,6 +63,11 @@ export const containerSettings: readonly Setting[] = [
   config('ExposedPorts', (draft, value, { field }) => {
     draft.exposedPorts = [...new Set([...draft.exposedPorts, ...Object.keys(value).map((port) => exposedPort(port, field))])];
   }, (spec) => Object.fromEntries(spec.exposedPorts.map((port) => [port, {}]))),
+  config('Healthcheck', (draft, value, { field, warn }) => {
+    const merged = mergedHealthCheck(draft.healthCheck, value, field);
+    if (merged === null) warn('The health check is discarded: neither Healthcheck.Test nor the image says what to run');
+    else draft.healthCheck = merged;
+  }, ({ healthCheck }) => (healthCheck === undefined ? undefined : dockerHealthcheck(healthCheck))),
 ];
 
 /** Docker's merge: a name given again replaces the value where it stood; a name without `=` is taken out. */

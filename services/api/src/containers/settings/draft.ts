@@ -68,6 +68,7 @@ export function emptyDraft({ id, image: { pin, defaults, platform }, defaultRunt
     autoRemove: false,
     log: { driver: 'json-file', ...defaultLog },
     annotations: {},
+    ...(defaults.healthCheck === undefined ? {} : { healthCheck: defaults.healthCheck }),
     ...(platform === undefined ? {} : { platform: { os: platform.os, architecture: platform.architecture } }),
   };
 }

@@ -24,7 +24,6 @@ const notYet: readonly NotYet[] = [
   onConfig('OnBuild', empty, null),
   onConfig('Shell', empty),
   onConfig('ArgsEscaped', empty),
-  onConfig('Healthcheck', (value) => empty(value) || isNoHealthcheck(value)),
   onHost('ContainerIDFile', '', () => true), // written by the client; only echoed
   onHost('ConsoleSize', [0, 0], () => true), // the client resizes anyway once it is attached
   onHost('VolumeDriver', '', oneOf('local')),
@@ -64,11 +63,6 @@ const notYet: readonly NotYet[] = [
   onHost('MaskedPaths', undefined, (value) => value === undefined),
   onHost('ReadonlyPaths', undefined, (value) => value === undefined),
 ];
-
-const isNoHealthcheck = (value: unknown): boolean => {
-  const test = (value as { Test?: unknown }).Test;
-  return (Array.isArray(test) && (test.length === 0 || (test.length === 1 && test[0] === 'NONE'))) || (test === undefined && Object.values(value as object).every(empty));
-};
 
 const endpointDefaults = new Set(['NetworkID', 'EndpointID', 'Gateway', 'IPAddress', 'IPPrefixLen', 'IPv6Gateway', 'GlobalIPv6Address', 'GlobalIPv6PrefixLen', 'DNSNames']);
 
