@@ -19,7 +19,7 @@ const event = (seq: number): ClusterEvent => ({ seq, subject: `evt.container.h1.
 test('ps --at and inspect --at ask for the instant and print what was', async (t) => {
   const api = await standIn(t);
   const atMs = Date.parse('2026-01-31T12:00:00Z');
-  const container: ClusterContainer = { id: 'b'.repeat(64), name: 'web', hostId: 'h1', status: 'running', image: 'busybox', imageId: 'sha256:x', runtime: 'runc', command: ['sh'], labels: { team: 'a' }, createdAtMs: atMs - 10_000, startedAtMs: atMs - 5000, finishedAtMs: null, exitCode: null, restartCount: 0, seq: 7 };
+  const container: ClusterContainer = { id: 'b'.repeat(64), name: 'web', hostId: 'h1', status: 'running', image: 'busybox', imageId: 'sha256:x', runtime: 'runc', command: ['sh'], labels: { team: 'a' }, createdAtMs: atMs - 10_000, startedAtMs: atMs - 5000, finishedAtMs: null, exitCode: null, health: null, restartCount: 0, seq: 7 };
   const answer: ClusterContainers = { atMs, seq: 9, containers: [container, { ...container, id: 'c'.repeat(64), name: 'gone', status: 'exited', exitCode: 3, finishedAtMs: atMs - 3_600_000 }] };
   answers(api, 'GET', /^\/cluster\/containers$/, answer);
   answers(api, 'GET', /^\/cluster\/containers\/web$/, { atMs, seq: 9, storedAtMs: atMs, summary: container, state: { id: container.id, status: 'running' } });

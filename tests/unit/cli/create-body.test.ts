@@ -26,6 +26,9 @@ const config: readonly (readonly [SettingFlags, Record<string, unknown>])[] = [
   [{ entrypoint: '/bin/sh' }, { Entrypoint: ['/bin/sh'] }],
   [{ stopSignal: 'SIGINT', stopTimeout: '-1' }, { StopSignal: 'SIGINT', StopTimeout: -1 }],
   [{ expose: ['80', '90-91/udp'] }, { ExposedPorts: { '80/tcp': {}, '90/udp': {}, '91/udp': {} } }],
+  [{ healthCmd: 'ask || exit 1', healthInterval: '1m30s', healthTimeout: '500ms', healthRetries: '2', healthStartPeriod: '5s' }, { Healthcheck: { Test: ['CMD-SHELL', 'ask || exit 1'], Interval: 90_000_000_000, Timeout: 500_000_000, Retries: 2, StartPeriod: 5_000_000_000 } }],
+  [{ healthcheck: false }, { Healthcheck: { Test: ['NONE'] } }],
+  [{ healthcheck: true }, {}],
   [{ tty: true, interactive: true }, { Tty: true, OpenStdin: true }],
   [{ volume: ['/data'] }, { Volumes: { '/data': {} } }],
 ];
@@ -92,6 +95,9 @@ const refused: readonly (readonly [SettingFlags, RegExp])[] = [
   [{ env: ['=x'] }, /-e/],
   [{ envFile: ['/nonexistent/file'] }, /--env-file/],
   [{ securityOpt: ['nonsense'] }, /--security-opt/],
+  [{ healthInterval: '10' }, /--health-interval/],
+  [{ healthRetries: '-1' }, /--health-retries/],
+  [{ healthcheck: false, healthCmd: 'x' }, /--no-healthcheck and --health-\* exclude/],
   [{ oomScoreAdj: '2000' }, /between -1000 and 1000/],
 ];
 for (const [flags, expected] of refused) {

@@ -81,9 +81,10 @@ test('rows of containers, now and in the past', () => {
   const row = containerRow({ Id: 'a'.repeat(64), Names: ['/web'], Image: 'busybox', Created: 1000, Status: 'Up 3 seconds', State: 'running', HostConfig: { Runtime: 'runc' } }, 61_000 + 1_000_000);
   assert.deepEqual([row.Name, row.Status, row.Runtime, row.RunningFor], ['web', 'Up 3 seconds', 'runc', 'About a minute ago']);
   assert.equal(portsText([{ IP: '0.0.0.0', PrivatePort: 80, PublicPort: 8080, Type: 'tcp' }, { IP: '::', PrivatePort: 80, PublicPort: 8080, Type: 'tcp' }, { PrivatePort: 53, Type: 'udp' }]), '0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 53/udp');
-  const past: ClusterContainer = { id: 'a', name: 'web', hostId: 'h', status: 'exited', image: 'i', imageId: 'x', runtime: 'runc', command: [], labels: {}, createdAtMs: 0, startedAtMs: 1000, finishedAtMs: 2000, exitCode: 3, restartCount: 0, seq: 1 };
+  const past: ClusterContainer = { id: 'a', name: 'web', hostId: 'h', status: 'exited', image: 'i', imageId: 'x', runtime: 'runc', command: [], labels: {}, createdAtMs: 0, startedAtMs: 1000, finishedAtMs: 2000, exitCode: 3, health: null, restartCount: 0, seq: 1 };
   assert.equal(statusText(past, 62_000), 'Exited (3) About a minute ago');
   assert.equal(statusText({ ...past, status: 'running' }, 4000), 'Up 3 seconds');
+  assert.equal(statusText({ ...past, status: 'running', health: 'starting' }, 4000), 'Up 3 seconds (health: starting)');
   assert.equal(statusText({ ...past, status: 'paused' }, 4000), 'Up 3 seconds (Paused)');
   assert.equal(statusText({ ...past, status: 'created' }, 4000), 'Created');
 });

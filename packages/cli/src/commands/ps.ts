@@ -50,6 +50,7 @@ async function past(context: Context, filters: Filters, limit: number, at: strin
 
 const pastFilters: ReadonlyMap<string, (container: ClusterContainer, value: string) => boolean> = new Map(Object.entries<(container: ClusterContainer, value: string) => boolean>({
   status: (container, value) => container.status === value,
+  health: (container, value) => (container.health ?? 'none') === value,
   name: (container, value) => container.name.includes(value),
   id: (container, value) => container.id.startsWith(value),
   runtime: (container, value) => container.runtime === value,

@@ -86,7 +86,7 @@ export function statusText(container: ClusterContainer, atMs: number): string {
     case 'created':
       return 'Created';
     case 'running':
-      return up();
+      return container.health === null ? up() : `${up()} (${container.health === 'starting' ? 'health: starting' : container.health})`;
     case 'paused':
       return `${up()} (Paused)`;
     case 'restarting':

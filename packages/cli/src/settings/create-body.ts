@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts';
 import { lines, toEnv, toSecurityOpts, type Variables } from './files.ts';
 import { toMount, toTmpfs, toVolumes } from './mounts.ts';
 import { toPorts } from './ports.ts';
-import { toBytes, toBytesOrUnlimited, toDevice, toExtraHost, toInteger, toNanoCpus, toRecord, toRestartPolicy, toUlimit } from './values.ts';
+import { toBytes, toBytesOrUnlimited, toDevice, toDuration, toExtraHost, toInteger, toNanoCpus, toRecord, toRestartPolicy, toUlimit } from './values.ts';
 
 /** Flags as commander hands them over: lists may be absent, a flag that was not given is undefined. */
 export interface SettingFlags {
@@ -57,6 +57,13 @@ export interface SettingFlags {
   readonly entrypoint?: string;
   readonly stopSignal?: string;
   readonly stopTimeout?: string;
+  readonly healthCmd?: string;
+  readonly healthInterval?: string;
+  readonly healthTimeout?: string;
+  readonly healthRetries?: string;
+  readonly healthStartPeriod?: string;
+  /** False with --no-healthcheck. */
+  readonly healthcheck?: boolean;
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly rm?: boolean;
@@ -111,6 +118,7 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
     StopSignal: flags.stopSignal,
     StopTimeout: flags.stopTimeout === undefined ? undefined : toInteger('--stop-timeout', flags.stopTimeout, { min: -1 }),
     ExposedPorts: ports.exposed,
+    Healthcheck: healthcheck(flags),
     Volumes: volumes.anonymous,
     Tty: flags.tty === true ? true : undefined,
     OpenStdin: openStdin ? true : undefined,
@@ -120,6 +128,21 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
     AttachStderr: attachment.stderr,
     HostConfig: hostConfig(flags, ports.bindings, volumes.binds, around),
   });
+}
+
+/** Nanoseconds, as Docker has them. */
+function healthcheck(flags: SettingFlags): Json {
+  const nanos = (flag: string, text: string | undefined): number | undefined => (text === undefined ? undefined : toDuration(flag, text) * 1_000_000);
+  const asked = said({
+    Test: flags.healthCmd === undefined ? undefined : ['CMD-SHELL', flags.healthCmd],
+    Interval: nanos('--health-interval', flags.healthInterval),
+    Timeout: nanos('--health-timeout', flags.healthTimeout),
+    StartPeriod: nanos('--health-start-period', flags.healthStartPeriod),
+    Retries: flags.healthRetries === undefined ? undefined : toInteger('--health-retries', flags.healthRetries, { min: 0 }),
+  });
+  if (flags.healthcheck !== false) return asked;
+  if (Object.keys(asked).length > 0) throw new UsageError('--no-healthcheck and --health-* exclude each other');
+  return { Test: ['NONE'] };
 }
 
 /** `name,target=x` → the label that asks for it. One secret is one label, so it can be one file only. */

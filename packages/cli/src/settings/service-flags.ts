@@ -1,8 +1,7 @@
 // From the flags of `pouch service` to the members of its bodies. Pure; says only what was asked for.
 import type { ClusterServiceUpdateBody, RolloutBody } from '@pouch/contracts';
 import { UsageError } from '../errors.ts';
-import { durationMs } from '../format/times.ts';
-import { toBytes, toInteger, toNanoCpus, toRecord } from './values.ts';
+import { toBytes, toDuration, toInteger, toNanoCpus, toRecord } from './values.ts';
 
 export interface ServiceFlags {
   readonly detach?: boolean;
@@ -65,12 +64,6 @@ function rollout(flags: ServiceFlags, which: 'update' | 'rollback'): RolloutBody
     ...(action === undefined ? {} : { onFailure: action as 'pause' }),
     ...(ratio === undefined ? {} : { maxFailureRatio: toRatio(flag('max-failure-ratio'), ratio) }),
   };
-}
-
-function toDuration(flag: string, text: string): number {
-  const ms = durationMs(text);
-  if (ms === null) throw new UsageError(`${flag} ${text}: it must be a duration such as 10s or 1m30s`);
-  return Math.round(ms);
 }
 
 function toRatio(flag: string, text: string): number {

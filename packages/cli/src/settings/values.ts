@@ -1,5 +1,6 @@
 // Reads the small notations of container flags: sizes, ulimits, devices, restart policies, key=value. Pure; every refusal names its flag.
 import { UsageError } from '../errors.ts';
+import { durationMs } from '../format/times.ts';
 
 const units: Readonly<Record<string, number>> = { b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
 
@@ -61,6 +62,13 @@ export function toDevice(text: string): DeviceMapping {
   const inContainer = second === undefined || isMode(second) || second === '' ? host : second;
   if (!inContainer.startsWith('/')) throw wrong();
   return { PathOnHost: host, PathInContainer: inContainer, CgroupPermissions: third ?? (isMode(second) ? second : 'rwm') };
+}
+
+/** `10s`, `1m30s`: milliseconds. */
+export function toDuration(flag: string, text: string): number {
+  const ms = durationMs(text);
+  if (ms === null) throw new UsageError(`${flag} ${text}: it must be a duration such as 10s or 1m30s`);
+  return Math.round(ms);
 }
 
 export interface RestartPolicy {

@@ -140,6 +140,8 @@ export const ClusterContainer = Type.Object({
   startedAtMs: Nullable(Type.Number()),
   finishedAtMs: Nullable(Type.Number()),
   exitCode: Nullable(Type.Integer()),
+  /** Null: it has no health check, or has not run. */
+  health: Nullable(Type.Union([Type.Literal('starting'), Type.Literal('healthy'), Type.Literal('unhealthy')])),
   restartCount: Type.Integer(),
   /** Of the message that this state is from. */
   seq: Type.Integer(),

@@ -1,7 +1,7 @@
 // Containers as of a sequence of the log: all of them, or one by id, name or prefix. Reads in pages and lets others run in between.
 import { setImmediate as turn } from 'node:timers/promises';
 import type { ClusterContainer } from '@pouch/contracts';
-import type { Container } from '@pouch/domain';
+import { healthOf, type Container } from '@pouch/domain';
 import type { PastContainer } from '@pouch/projections';
 import { HttpError, noSuchContainer } from '../errors.ts';
 import type { Projection } from '../projection/projection.ts';
@@ -53,6 +53,6 @@ export function summaryOf({ state, seq }: { readonly state: Container; readonly 
     id: state.id, name: state.name, hostId: state.hostId, status: state.status,
     image: state.spec.image.reference, imageId: state.spec.image.id, runtime: state.spec.runtime, command: [...state.spec.entrypoint, ...state.spec.cmd], labels: { ...state.spec.labels },
     createdAtMs: state.createdAtMs, startedAtMs: run?.startedAtMs ?? exit?.startedAtMs ?? null, finishedAtMs: exit?.finishedAtMs ?? null, exitCode: exit?.exitCode ?? null,
-    restartCount: state.restartCount, seq,
+    health: healthOf(state), restartCount: state.restartCount, seq,
   };
 }
