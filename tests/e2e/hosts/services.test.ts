@@ -120,3 +120,21 @@ test('docker makes, lists, scales, updates and removes services', options, async
   await said('docker', 'service', 'rm', 'db', 'web');
   await until('nothing is left', async () => (await running('db')).length + (await running('web')).length === 0 && (await said('docker', 'service', 'ls', '-q')) === '');
 });
+
+test('an unhealthy replica is replaced, and an update whose replicas do not become healthy is taken back', options, async () => {
+  const rules = ['--update-monitor', '1s', '--update-order', 'start-first', '--update-failure-action', 'rollback', '--restart-delay', '100ms', '--stop-grace-period', '1s'];
+  await said('docker', 'service', 'create', '--name', 'asked', '--replicas', '2', ...rules, '--health-cmd', 'test ! -f /tmp/bad', '--health-interval', '300ms', '--health-retries', '2', '--no-resolve-image', 'busybox', 'sleep', '100000');
+  await settled('asked', 2);
+  const [victim = ''] = await running('asked');
+  await said('docker', 'exec', victim, 'touch', '/tmp/bad');
+  await until('another one has its place', async () => { const names = await running('asked'); return names.length === 2 && !names.includes(victim); });
+  await settled('asked', 2);
+  assert.match(await said('pouch', 'service', 'ps', 'asked'), / shutdown +failed .*its health check failed/);
+  const kept = await running('asked');
+  await said('docker', 'service', 'update', '--detach', '--health-cmd', 'false', '--no-resolve-image', 'asked');
+  await until('it is taken back', async () => (await inspect('asked')).rollout?.state === 'rollback_completed');
+  assert.deepEqual(await running('asked'), kept, 'the old ones went on meanwhile');
+  assert.deepEqual(JSON.parse(await said('docker', 'service', 'inspect', '--format', '{{json .Spec.TaskTemplate.ContainerSpec.Healthcheck}}', 'asked')), { Test: ['CMD-SHELL', 'test ! -f /tmp/bad'], Interval: 300_000_000, Retries: 2 });
+  await said('docker', 'service', 'rm', 'asked');
+  await until('nothing is left', async () => (await running('asked')).length === 0);
+});

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { containerId, decidePlacement, decideService, evolvePlacement, evolveService, fold, isServiceName, isSettled, maxPastOfSlot, maxStartsAtOnce, schedule, taskName, taskSpec, hostId, type Observation, type Rollout, type Service, type ServiceCommand, type ServiceEvent, type ServiceSpec, type Surroundings, type Task } from '@pouch/domain';
+import { containerId, decidePlacement, decideService, evolvePlacement, evolveService, fold, isServiceName, isSettled, maxPastOfSlot, maxStartsAtOnce, schedule, taskName, taskSpec, hostId, type HealthStatus, type Observation, type Rollout, type Service, type ServiceCommand, type ServiceEvent, type ServiceSpec, type Surroundings, type Task } from '@pouch/domain';
 import { createHash } from 'node:crypto';
 import { aHostsFacts, aSpec } from '../../fixtures/domain.ts';
 
@@ -17,6 +17,8 @@ const idOf: Surroundings['idOf'] = ({ uid, slot, generation, number }) => contai
 class Given {
   state: Service;
   nowMs = 0;
+  /** Of those that run from here on. */
+  health: HealthStatus | null = null;
   readonly seen = new Map<string, Observation>();
 
   constructor(spec: ServiceSpec = aServiceSpec()) {
@@ -51,7 +53,7 @@ class Given {
   }
 
   runs(forMs = 60_000, which: (task: Task) => boolean = ({ retired }) => retired === undefined): this {
-    for (const task of this.state.tasks) if (which(task)) this.seen.set(task.containerId, { state: 'running', forMs, draining: false });
+    for (const task of this.state.tasks) if (which(task)) this.seen.set(task.containerId, { state: 'running', forMs, health: this.health, draining: false });
     return this;
   }
 
@@ -161,7 +163,7 @@ test('replicas on a host that is drained move one at a time, while all others ru
   const given = new Given();
   given.look();
   given.runs();
-  for (const { containerId: id, slot } of given.state.tasks) if (slot < 3) given.seen.set(id, { state: 'running', forMs: 60_000, draining: true });
+  for (const { containerId: id, slot } of given.state.tasks) if (slot < 3) given.seen.set(id, { state: 'running', forMs: 60_000, health: null, draining: true });
   assert.equal(types(given.look()), 'ServiceTasksRetired');
   assert.equal(given.tasks, '-1:1 2:1 3:1');
   assert.deepEqual(given.look(), [], 'the next one waits');
@@ -254,7 +256,7 @@ test('a failed update is rolled back: to the old settings, with the replicas tha
   given.runs().update({ templates: [template('2')], labels: { new: 'yes' } }).update({ replicas: 4 }).look();
   assert.equal(given.tasks, '1:1 2:1 3:1 4:2', 'the slot that was empty is the first');
   given.ends(({ generation }) => generation === 2, 1, 100).look();
-  assert.match(given.state.rollout?.message ?? '', /^rolled back: 1 of the new replicas ended before they had run for 5000 ms$/);
+  assert.match(given.state.rollout?.message ?? '', /^rolled back: 1 of the new replicas ended before they had run for 5000 ms, or became unhealthy$/);
   given.settle();
   assert.deepEqual([given.tasks, given.state.rollout?.state], ['1:1 2:1 3:1 4:1', 'rollback_completed']);
   assert.deepEqual([given.state.spec.labels, given.state.spec.replicas], [{}, 4]);
@@ -271,6 +273,52 @@ test('a rollback by request, and one that fails: it pauses', () => {
   given.ends(({ retired }) => retired !== undefined, 0).look();
   given.ends(({ generation, retired }) => generation === 1 && retired === undefined, 1, 0).look();
   assert.equal(given.state.rollout?.state, 'rollback_paused');
+});
+
+test('an update waits for the health of a new replica, however long it has run', () => {
+  const given = new Given(aServiceSpec({ replicas: 2 }));
+  given.health = 'healthy';
+  given.look();
+  given.runs().update({ templates: [template('2')] }).look();
+  given.ends(({ retired }) => retired !== undefined, 143).look();
+  given.health = 'starting';
+  given.runs(600_000, ({ generation }) => generation === 2);
+  assert.deepEqual(given.look(), []);
+  given.health = 'healthy';
+  given.runs(4_999, ({ generation }) => generation === 2);
+  assert.deepEqual(given.look(), [], 'it is to run for so long all the same');
+  given.runs(5_000, ({ generation }) => generation === 2).look();
+  assert.equal(given.tasks, '-2:1 1:2');
+  assert.deepEqual([given.settle().tasks, given.state.rollout?.state], ['1:2 2:2', 'completed']);
+});
+
+test('a new replica that becomes unhealthy fails the update, and is ended', () => {
+  const given = new Given(aServiceSpec({ replicas: 2, update: rollout({ order: 'start-first', onFailure: 'rollback' }) }));
+  given.health = 'healthy';
+  given.look();
+  given.runs().update({ templates: [template('2')] }).look();
+  assert.equal(given.tasks, '1:1 1:2 2:1');
+  given.health = 'unhealthy';
+  given.runs(600_000, ({ generation }) => generation === 2).look();
+  assert.equal(given.tasks, '-1:2 1:1 2:1', 'the old one goes on');
+  given.ends(({ retired }) => retired !== undefined, 0, 600_000);
+  assert.match(JSON.stringify(given.look()), /"ServiceRolledBack","why":"rolled back: 1 of the new replicas [^"]* became unhealthy"/);
+  given.health = 'healthy';
+  assert.deepEqual([given.settle().tasks, given.state.rollout?.state], ['1:1 2:1', 'rollback_completed']);
+});
+
+test('an unhealthy replica is ended and replaced like one that failed', () => {
+  const given = new Given(aServiceSpec({ replicas: 1 }));
+  given.look();
+  given.health = 'unhealthy';
+  given.runs();
+  assert.equal(types(given.look()), 'ServiceTasksRetired');
+  given.ends(() => true, 0, 60_000).look();
+  const [past] = given.state.past;
+  assert.deepEqual([past?.outcome, past?.message, given.tasks], ['failed', 'its health check failed', '']);
+  given.nowMs += 5_000;
+  given.look();
+  assert.equal(given.tasks, '1:1');
 });
 
 test('an update that overtakes another leaves one replica a slot', () => {

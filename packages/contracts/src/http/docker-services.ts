@@ -1,6 +1,7 @@
 // Docker's shapes of services, as requests. Schemas and their types; what each member means, and which have no effect yet, is told by the api's
 // services/docker-spec.ts. Durations are nanoseconds, as in Docker.
 import { Type, type Static } from 'typebox';
+import { DockerHealthcheck } from './docker-container.ts';
 
 const Opt = Type.Optional;
 const Text = Type.String({ maxLength: 65_536 });
@@ -19,6 +20,7 @@ export const DockerTaskTemplate = Type.Object({
     Mounts: Opt(Type.Array(Type.Object({}, Open), { maxItems: 1_000 })),
     Ulimits: Opt(Type.Array(Type.Object({ Name: Text, Soft: Opt(Whole(-1)), Hard: Opt(Whole(-1)) }), { maxItems: 64 })),
     DNSConfig: Opt(Type.Object({ Nameservers: Opt(Texts), Search: Opt(Texts), Options: Opt(Texts) })),
+    Healthcheck: Opt(DockerHealthcheck),
     Secrets: Opt(Type.Array(Type.Object({ SecretName: Opt(Text), SecretID: Opt(Text), File: Opt(Type.Object({ Name: Opt(Text), UID: Opt(Text), GID: Opt(Text), Mode: Opt(Whole()) })) }), { maxItems: 64 })),
   }, Open)),
   Resources: Opt(Type.Object({ Limits: Opt(Type.Object({ NanoCPUs: Opt(Whole()), MemoryBytes: Opt(Whole()), Pids: Opt(Whole()) }, Open)), Reservations: Opt(Type.Object({ NanoCPUs: Opt(Whole()), MemoryBytes: Opt(Whole()) }, Open)) })),

@@ -1,5 +1,6 @@
 // What follows for a service from what its tasks have come to: which have ended, which are to end, which are to be started, and how its rollout goes.
 // Pure, and the only place that says so: whoever repeats it on the same state and the same observations decides the same.
+import type { HealthStatus } from '../container/health-check.ts';
 import { restartResetAfterMs } from '../container/restart-policy.ts';
 import type { ContainerId } from '../ids.ts';
 import { evolveService } from './evolve.ts';
@@ -8,8 +9,8 @@ import { maxStartsAtOnce, type Rest, type Rollout, type RetireReason, type Servi
 /** What a task's container has come to, as far as whoever observes knows. `draining`: its host is to be emptied. */
 export type Observation =
   | { readonly state: 'pending' }
-  /** `forMs`: on the observer's own clock, which nobody sets. */
-  | { readonly state: 'running'; readonly forMs: number; readonly draining: boolean }
+  /** `forMs`: on the observer's own clock, which nobody sets. `health` null: it has no health check. */
+  | { readonly state: 'running'; readonly forMs: number; readonly health: HealthStatus | null; readonly draining: boolean }
   | { readonly state: 'ended'; readonly hostId: string | null; readonly exitCode: number | null; readonly ranMs: number; readonly message: string }
   | { readonly state: 'lost'; readonly hostId: string };
 
@@ -64,7 +65,7 @@ class Advance {
 
   #isProven(task: Task): boolean {
     const observed = this.#observe(task);
-    return observed.state === 'running' && observed.forMs >= this.#rules().monitorMs;
+    return isWell(observed) && observed.forMs >= this.#rules().monitorMs;
   }
 
   #rules(): Rollout {
@@ -83,12 +84,14 @@ class Advance {
 
   #endOf({ containerId, slot, generation, retired }: Task, { hostId, exitCode, ranMs, message }: Extract<Observation, { state: 'ended' }>): TaskEnd {
     const end = { containerId, hostId, exitCode, message };
-    if (retired !== undefined) return { ...end, outcome: 'shut-down', rest: null, failedRollout: false };
-    const outcome = exitCode === 0 ? 'complete' : 'failed';
+    const isUnhealthy = retired?.why === 'unhealthy';
+    if (retired !== undefined && !isUnhealthy) return { ...end, outcome: 'shut-down', rest: null, failedRollout: false };
+    const outcome = exitCode === 0 && !isUnhealthy ? 'complete' : 'failed';
     // Of an older generation: that one rests says nothing of the one that is to come.
     const rest = generation === this.#state.generation ? this.#restOf(slot, outcome, ranMs) : null;
     const rules = ongoingRollout(this.#state);
-    return { ...end, outcome, rest, failedRollout: rules !== null && generation === this.#state.generation && ranMs < rules.monitorMs };
+    const failedRollout = rules !== null && generation === this.#state.generation && (isUnhealthy || ranMs < rules.monitorMs);
+    return { ...end, ...(isUnhealthy ? { message: 'its health check failed' } : {}), outcome, rest, failedRollout };
   }
 
   #restOf(slot: number, outcome: 'complete' | 'failed', ranMs: number): Pick<Rest, 'dueAtMs' | 'inARow'> {
@@ -106,7 +109,7 @@ class Advance {
     const { rollout, spec: { replicas }, previous } = this.#state;
     if (rules === null || rollout === null || this.#state.state !== 'present' || rules.onFailure === 'continue') return;
     if (rollout.failures === 0 || rollout.failures / Math.max(1, replicas) <= rules.maxFailureRatio) return;
-    const why = `${rollout.failures} of the new replicas ended before they had run for ${rules.monitorMs} ms`;
+    const why = `${rollout.failures} of the new replicas ended before they had run for ${rules.monitorMs} ms, or became unhealthy`;
     if (rollout.state === 'updating' && rules.onFailure === 'rollback' && previous !== null) this.#tell({ type: 'ServiceRolledBack', why: `rolled back: ${why}`, atMs: this.#nowMs });
     else this.#tell({ type: 'ServiceRolloutEnded', state: rollout.state === 'updating' ? 'paused' : 'rollback_paused', message: `paused: ${why}`, atMs: this.#nowMs });
   }
@@ -117,6 +120,7 @@ class Advance {
     if (state !== 'present') return this.#retire(this.#active(), 'removed');
     this.#retire(this.#active().filter(({ slot }) => slot > replicas), 'scaled-down');
     this.#retire(this.#outdated(), 'updated');
+    this.#retire(this.#active().filter((task) => { const observed = this.#observe(task); return observed.state === 'running' && observed.health === 'unhealthy'; }), 'unhealthy');
     this.#retire(this.#draining(), 'host-drained');
   }
 
@@ -171,7 +175,7 @@ class Advance {
       if (ofSlot.some((task) => task.retired !== undefined)) underWay.push(slot);
       else if (current !== undefined) {
         const observed = this.#observe(current);
-        if (observed.state !== 'running' || observed.forMs < rules.monitorMs + rules.delayMs) underWay.push(slot);
+        if (!isWell(observed) || observed.forMs < rules.monitorMs + rules.delayMs) underWay.push(slot);
       } else if (ofSlot.length > 0) waiting.push(slot);
       // A slot that gets no other one holds up nobody.
       else if (this.#rest(slot)?.dueAtMs !== null) underWay.push(slot);
@@ -184,11 +188,11 @@ class Advance {
     return this.#state.rests.find((rest) => rest.slot === slot);
   }
 
-  /** Of those on hosts that are to be emptied, one at a time: the next when all the others run. */
+  /** Of those on hosts that are to be emptied, one at a time: the next when all the others run and are well. */
   #draining(): readonly Task[] {
     const active = this.#active();
     const on = active.filter((task) => { const observed = this.#observe(task); return observed.state === 'running' && observed.draining; });
-    const settled = this.#state.tasks.length === active.length && active.every((task) => this.#observe(task).state === 'running');
+    const settled = this.#state.tasks.length === active.length && active.every((task) => isWell(this.#observe(task)));
     return settled ? on.slice(0, 1) : [];
   }
 
@@ -232,6 +236,11 @@ class Advance {
     const isBack = rollout?.state === 'rollback_started';
     this.#tell({ type: 'ServiceRolloutEnded', state: isBack ? 'rollback_completed' : 'completed', message: isBack ? 'rollback completed' : 'update completed', atMs: this.#nowMs });
   }
+}
+
+/** It runs, and nothing that asks after it has yet to be answered. */
+function isWell(observed: Observation): observed is Extract<Observation, { state: 'running' }> {
+  return observed.state === 'running' && (observed.health === null || observed.health === 'healthy');
 }
 
 function bySlot({ tasks }: Service): ReadonlyMap<number, readonly Task[]> {

@@ -23,7 +23,7 @@ export interface Rollout {
   readonly delayMs: number;
   /** `start-first`: the new one proves itself beside the old one. */
   readonly order: 'stop-first' | 'start-first';
-  /** A new one that has run so long without an end is proven. */
+  /** A new one that has run so long without an end, and is healthy where it has a health check, is proven. */
   readonly monitorMs: number;
   /** What becomes of the rollout when more than `maxFailureRatio` of the replicas failed before they were proven. */
   readonly onFailure: 'pause' | 'continue' | 'rollback';
@@ -61,7 +61,8 @@ export interface Task {
   readonly retired?: { readonly why: RetireReason; readonly atMs: number };
 }
 
-export type RetireReason = 'updated' | 'scaled-down' | 'host-drained' | 'removed';
+/** `unhealthy`: it ends as one that failed. */
+export type RetireReason = 'updated' | 'scaled-down' | 'host-drained' | 'removed' | 'unhealthy';
 
 /** `shut-down`: it was to end; `failed`, `complete`: by itself, with another exit code than 0 or with 0; `lost`: with its host. */
 export type TaskOutcome = 'shut-down' | 'failed' | 'complete' | 'lost';
@@ -95,7 +96,7 @@ export interface RolloutProgress {
   readonly state: RolloutState;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
-  /** New replicas that ended before they were proven. */
+  /** New replicas that ended before they were proven, or became unhealthy. */
   readonly failures: number;
   readonly message: string;
 }

@@ -14,7 +14,7 @@ const runtimesLabel = 'io.pouch.runtimes';
 
 /** Members that are the same in both, by their names here and there. */
 const ofContainer: readonly (readonly [keyof ContainerPart, keyof DockerCreateBody])[] = [
-  ['Image', 'Image'], ['Command', 'Entrypoint'], ['Args', 'Cmd'], ['Hostname', 'Hostname'], ['Env', 'Env'], ['Dir', 'WorkingDir'], ['User', 'User'], ['TTY', 'Tty'], ['OpenStdin', 'OpenStdin'], ['StopSignal', 'StopSignal'],
+  ['Image', 'Image'], ['Command', 'Entrypoint'], ['Args', 'Cmd'], ['Hostname', 'Hostname'], ['Env', 'Env'], ['Dir', 'WorkingDir'], ['User', 'User'], ['TTY', 'Tty'], ['OpenStdin', 'OpenStdin'], ['StopSignal', 'StopSignal'], ['Healthcheck', 'Healthcheck'],
 ];
 const ofHostConfig: readonly (readonly [keyof ContainerPart, keyof HostConfig])[] = [
   ['Groups', 'GroupAdd'], ['ReadOnly', 'ReadonlyRootfs'], ['Init', 'Init'], ['Mounts', 'Mounts'], ['CapabilityAdd', 'CapAdd'], ['CapabilityDrop', 'CapDrop'], ['Sysctls', 'Sysctls'], ['Ulimits', 'Ulimits'],
@@ -22,7 +22,7 @@ const ofHostConfig: readonly (readonly [keyof ContainerPart, keyof HostConfig])[
 /** Members that do not take effect yet, with what means "as it is anyway". */
 const notYet: readonly (readonly [path: string, isDefault: (value: unknown) => boolean])[] = [
   ['TaskTemplate.PluginSpec', empty], ['TaskTemplate.NetworkAttachmentSpec', empty], ['TaskTemplate.Networks', empty], ['Networks', empty], ['TaskTemplate.ContainerSpec.Configs', empty],
-  ['TaskTemplate.ContainerSpec.Healthcheck', empty], ['TaskTemplate.ContainerSpec.Privileges', empty], ['TaskTemplate.ContainerSpec.OomScoreAdj', empty],
+  ['TaskTemplate.ContainerSpec.Privileges', empty], ['TaskTemplate.ContainerSpec.OomScoreAdj', empty],
   ['TaskTemplate.ContainerSpec.Isolation', (value) => empty(value) || value === 'default'], ['TaskTemplate.Resources.Reservations.GenericResources', empty], ['TaskTemplate.Placement.MaxReplicas', empty],
   ['TaskTemplate.RestartPolicy.Window', empty], ['TaskTemplate.Runtime', (value) => empty(value) || value === 'container'], ['Mode.Global', (value) => value === undefined || value === null],
   ['Mode.ReplicatedJob', (value) => value === undefined || value === null], ['Mode.GlobalJob', (value) => value === undefined || value === null], ['EndpointSpec.Mode', (value) => empty(value) || value === 'vip'],

@@ -1,6 +1,6 @@
 // Services and their tasks as they are shown: the service's own state, with what its containers have come to. Reads the projection only.
 import type { ClusterService, ClusterTask } from '@pouch/contracts';
-import { taskName, type Container, type Placement, type Service, type Task, type TaskOutcome } from '@pouch/domain';
+import { healthOf, taskName, type Container, type Placement, type Service, type Task, type TaskOutcome } from '@pouch/domain';
 import type { Stored } from '@pouch/projections';
 import { HttpError } from '../errors.ts';
 import type { Projection } from '../projection/projection.ts';
@@ -69,7 +69,8 @@ function stateOf(task: Task, container: Container | null, placement: Placement |
       return since(container.lastExit === null ? 'starting' : 'failed', container.createdAtMs, container.lastExit?.error ?? '');
     case 'running':
     case 'paused':
-      return since('running', container.run.startedAtMs);
+      // As Docker: one whose health check has not answered yet is still starting.
+      return since(healthOf(container) === 'starting' ? 'starting' : 'running', container.run.startedAtMs);
     case 'restarting':
     case 'exited':
     case 'removed':

@@ -1,7 +1,7 @@
 // Services as the scheduler sees them, with the containers and placements of their replicas. Fed with messages of the log in order; asks nobody and
 // decides nothing. A container counts as a replica by what the scheduler gave it, never by its labels.
 import { containerSubject, placementSubject, type Recorded } from '@pouch/contracts';
-import type { AggregateKind, Container, Host, Observation, Placement, Service } from '@pouch/domain';
+import { healthOf, type AggregateKind, type Container, type Host, type Observation, type Placement, type Service } from '@pouch/domain';
 
 /** A snapshot with the sequence of its message: the guess for the next append. */
 export interface Seen<S> {
@@ -192,7 +192,7 @@ export class ServiceView {
     // Also what is not made as far as the log knows: it is started without being asked, so it may have been.
     if (this.isLost(state.hostId)) return { state: 'lost', hostId: state.hostId };
     if (running === undefined) return { state: 'pending' };
-    return { state: 'running', forMs: this.#monotonicMs() - running.sinceMs, draining: this.#hosts.get(state.hostId)?.drain !== undefined };
+    return { state: 'running', forMs: this.#monotonicMs() - running.sinceMs, health: healthOf(state), draining: this.#hosts.get(state.hostId)?.drain !== undefined };
   }
 }
 
