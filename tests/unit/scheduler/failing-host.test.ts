@@ -44,7 +44,7 @@ class Cluster {
         this.sent.set(plan.hostId, (this.sent.get(plan.hostId) ?? 0) + 1);
         const container = { id: task.containerId, hostId: plan.hostId, name: `web.${task.slot}`, spec, requests: [], failures: [] };
         this.view.promise(container, plan.hostId);
-        if (plan.hostId === good) this.seen.set(task.containerId, { state: 'running', forMs: 60_000, draining: false });
+        if (plan.hostId === good) this.seen.set(task.containerId, { state: 'running', forMs: 60_000, health: null, draining: false });
         else {
           this.seen.set(task.containerId, { state: 'ended', hostId: bad, exitCode: 127, ranMs: 0, message: 'nothing starts here' });
           this.#tell(containerSubject(plan.hostId, task.containerId), 'container', { ...container, status: 'removed', removedAtMs: this.nowMs, reason: { kind: 'removed' }, lastExit: null });

@@ -12,7 +12,7 @@ export function isSettled(service: Service, { observe }: Pick<Surroundings, 'obs
     if (retired !== undefined || taken.has(slot)) return false;
     taken.add(slot);
     const observed = observe(containerId);
-    if (observed.state !== 'running' || observed.draining) return false;
+    if (observed.state !== 'running' || observed.health === 'unhealthy' || observed.draining) return false;
   }
   const isOver = new Set(rests.filter(({ dueAtMs }) => dueAtMs === null).map(({ slot }) => slot));
   for (let slot = 1; slot <= spec.replicas; slot++) if (!taken.has(slot) && !isOver.has(slot)) return false;
