@@ -58,8 +58,13 @@ export class FilesHelper {
     const [program, args, env] = root.kind === 'program' ? [root.path, root.args(way), { PATH: root.searchPath }] : [path, [way, ...rootArguments(root)], {}];
     this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env });
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => { this.#complaint = (this.#complaint + text).slice(-maxComplaint); });
-    this.#closed = new Promise((resolve) => { this.#child.once('close', () => resolve()); });
-    this.#child.once('error', (error) => { this.#startError = error; });
+    this.#closed = new Promise((resolve) => {
+      this.#child.once('close', () => resolve());
+      this.#child.once('error', (error) => {
+        this.#startError = error;
+        if (this.#child.pid === undefined) resolve();
+      });
+    });
     // What it could not be told is told by its output's end.
     this.#child.stdin.on('error', () => undefined);
     this.#frames = this.#read();

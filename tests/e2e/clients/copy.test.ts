@@ -203,6 +203,7 @@ describe('docker cp', { skip, timeout: 300_000 }, () => {
     assert.notEqual(await killed.over, 200);
     await nothingLeft();
     await cluster.healthy();
+    assert.match((await on.tryDocker(['cp', 'cut:/half', here])).stderr, /Could not find the file/);
 
     const started = await begun();
     await on.d('start', 'cut');

@@ -158,6 +158,12 @@ test('while it runs the host sees none of its mounts, and it has none of the hos
   });
 });
 
+test('a program that is not there is told as such', options, async () => {
+  const helper = new FilesHelper(mounted(), { writing: false, path: join(directory.path, 'nothing') });
+  await assert.rejects(helper.expect(FilesOp.opened), (error) => error instanceof FilesError && error.code === 'HELPER_DIED' && /could not be started/.test(error.message));
+  await helper.end();
+});
+
 test('a process that has the root of the host is not entered', options, async () => {
   await assert.rejects(withHelper(false, async () => undefined, { kind: 'process', pid: process.pid }), failsWith('ESRCH'));
   await assert.rejects(withHelper(false, async () => undefined, { kind: 'process', pid: 2 ** 22 + 1 }), failsWith('ESRCH'));

@@ -6,7 +6,7 @@ import type { Kernel } from '../../../packages/runv/src/machine/types.ts';
 import { configure, spawnTag } from '../../../packages/runv/src/protocol/ops.ts';
 import { decodeRecords } from '../../../packages/runv/src/protocol/records.ts';
 import type { LinuxSpec } from '../../../packages/runv/src/spec.ts';
-import { capabilityMask, configureRecords, guestDevices, ownMount, refuseImpossible, spawnPayload } from '../../../packages/runv/src/spec-to-guest.ts';
+import { capabilityMask, configureRecords, filesPayload, guestDevices, ownMount, refuseImpossible, spawnPayload } from '../../../packages/runv/src/spec-to-guest.ts';
 
 const namespaces = ['pid', 'network', 'ipc', 'uts', 'mount'].map((type) => ({ type }));
 const identity = { nowMs: 1_000, seed: Buffer.alloc(32), machineId: Buffer.alloc(16) };
@@ -24,6 +24,13 @@ test('the process: arguments, environment, user, limits', () => {
   assert.deepEqual(of(spawnTag.rlimit), ['0700000000000000' + '0004000000000000' + 'ffffffffffffffff']);
   assert.deepEqual(of(spawnTag.oomScoreAdj), ['fbffffff']);
   assert.equal(of(spawnTag.noNewPrivs).length, 1);
+});
+
+test('a process that is no program: the guest reads or writes files itself, as root, with an input', () => {
+  for (const [writing, bytes] of [[false, '00'], [true, '01']] as const) {
+    const records = decodeRecords(filesPayload(writing)).map(({ tag, bytes: value }) => [tag, value.toString('hex')]);
+    assert.deepEqual(records, [[spawnTag.cwd, '2f'], [spawnTag.ids, '0000000000000000ffffffff'], [spawnTag.stdin, ''], [spawnTag.files, bytes]]);
+  }
 });
 
 test('unknown capabilities and limits are refused, not dropped', () => {

@@ -21,6 +21,7 @@ static int parent = -1, file = -1;
 static const char *name;
 static uint64_t left;
 
+// Called from a handler of signals, too.
 static void discard_half_file(void)
 {
 	if (file < 0) return;

@@ -84,7 +84,8 @@ export async function* readTarMembers(source: AsyncIterable<Uint8Array>): AsyncG
       }
       const member = { ...header, ...overridden(extra) };
       const type = [...extra.keys()].some((key) => key.startsWith('GNU.sparse.')) ? 'other' : (types[header.flag] ?? 'other');
-      const sizeBytes = type === 'file' ? sound(member.sizeBytes, 'size') : 0;
+      // What is of no known kind has its bytes behind it all the same (pax, "typeflag").
+      const sizeBytes = type === 'file' || type === 'other' ? sound(member.sizeBytes, 'size') : 0;
       for (const [value, what] of [[member.uid, 'owner'], [member.gid, 'group'], [member.mode, 'mode']] as const) sound(value, what);
       const shown = member.name.toString('utf8', 0, 200);
       const body = bodyOf(bytes, sizeBytes, shown);
@@ -93,7 +94,7 @@ export async function* readTarMembers(source: AsyncIterable<Uint8Array>): AsyncG
       const directory = type === 'file' && header.flag === '\0' && name.at(-1) === 47;
       yield { name, type: directory ? 'directory' : type, linkName, mode: mode & 0o7777, uid, gid, mtimeSeconds, sizeBytes, major, minor, capability, body };
       for await (const rest of body) void rest; // skips what the reader left
-      if (type === 'file' && padded(sizeBytes) > sizeBytes && await bytes.exactly(padded(sizeBytes) - sizeBytes, `the padding of ${shown}`) === undefined) ends(`after ${shown}`);
+      if (padded(sizeBytes) > sizeBytes && await bytes.exactly(padded(sizeBytes) - sizeBytes, `the padding of ${shown}`) === undefined) ends(`after ${shown}`);
       extra = new Map();
     }
   } finally {
