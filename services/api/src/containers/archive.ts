@@ -48,7 +48,7 @@ async function extract(deps: Deps, request: FastifyRequest<Writing>, reply: Fast
   const { path, noOverwriteDirNonDir = false, copyUIDGID = false } = request.query;
   const { hostId, params } = asked(deps, request, request.params.id, path);
   const body = request.body as Readable | null | undefined;
-  if (body === null || body === undefined) throw badField('the body', 'it must be a tar archive');
+  if (body === null || body === undefined || request.headers['content-length'] === '0') throw badField('the body', 'it must be a tar archive');
   const signal = clientGone(reply);
   const pipe = await deps.hosts.open(hostId, 'container.write-files', { ...params, noOverwriteDirNonDir, ownedByUser: copyUIDGID, actor: actorOf(request) }, { signal });
   pipe.on('error', () => { /* the trailer tells */ });
