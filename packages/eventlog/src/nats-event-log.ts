@@ -7,6 +7,7 @@ import { decodeEntry, decodeKnown, encodeMessage } from './decode.ts';
 import { ConflictError, LogSetupError, LogUnavailable } from './errors.ts';
 import type { Appended, EventLog, FollowOptions, Identified, LogEntry, LogIdentity, ReadOptions, Recorded, Subscription } from './event-log.ts';
 import { Follower } from './follower.ts';
+import { Heads } from './heads.ts';
 import { headerOf, JetStreamError, milliseconds, newestMessage, payloadOf, purgeSubject, storedMessage, type StoredMessage } from './jetstream-api.ts';
 import { backOffMs, patiently } from './patience.ts';
 import { checkSize, publishOnce } from './publish.ts';
@@ -58,12 +59,15 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   #setUpEpoch = 0;
   #settingUp: Promise<LogIdentity> | null = null;
   readonly #reached: Reached;
+  readonly #heads: Heads;
+  #streamId: string | null = null;
 
   constructor(options: EventLogOptions<M>) {
     const { link, servers = 'nats://127.0.0.1:4222', credentials, credentialsFile, inboxPrefix, caFile, name = 'log', logger, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#reached = new Reached(clock, options.rewindProofMs);
+    this.#heads = new Heads(clock);
     this.#patienceMs = options.patienceMs ?? 2_000;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 2_000;
     this.link = link ?? connectNats({ servers, name, logger, clock, ...(credentials === undefined ? {} : { credentials }), ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }), ...(caFile === undefined ? {} : { caFile }) });
@@ -124,8 +128,11 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
           if (seq !== null) return { seq, duplicate: true };
         }
         const timeoutMs = Math.max(1, Math.min(this.#requestTimeoutMs, (deadlineMs - this.#clock.monotonicMs()) * ackShare));
-        return await publishOnce(this.link, { stream: this.#settings.name, subject, payload, expectedSeq, messageId: message.id, timeoutMs });
+        const appended = await publishOnce(this.link, { stream: this.#settings.name, subject, payload, expectedSeq, messageId: message.id, timeoutMs });
+        this.#heads.reached(subject, appended.seq);
+        return appended;
       } catch (error) {
+        if (error instanceof ConflictError && error.headSeq !== null) this.#heads.ends(subject, error.headSeq);
         if (!(error instanceof LogUnavailable) && !(error instanceof ConflictError && unknown)) throw error;
         failure = error;
         if (error instanceof ConflictError) {
@@ -244,6 +251,8 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
       if (!this.link.connected) throw new LogUnavailable('NATS cannot be reached');
       const epoch = this.link.epoch;
       const identity = this.#reached.checked(identityOf(await ensureStream(this.link, this.#settings, this.#requestTimeoutMs)));
+      if (this.#streamId !== identity.streamId) this.#heads.clear();
+      this.#streamId = identity.streamId;
       this.#setUpEpoch = epoch;
       return identity;
     })().finally(() => {
@@ -255,7 +264,11 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   async #stored(which: Parameters<typeof storedMessage>[2], timeoutMs: number): Promise<StoredMessage | null> {
     await this.#usable(timeoutMs);
     try {
-      if (this.#settings.replicas === 'keep' && 'last_by_subj' in which) return await newestMessage(this.link, this.#settings.name, which.last_by_subj, timeoutMs);
+      if (this.#settings.replicas === 'keep' && 'last_by_subj' in which) {
+        const newest = await newestMessage(this.link, this.#settings.name, which.last_by_subj, timeoutMs);
+        if (this.#reached.several) this.#heads.check(which.last_by_subj, newest?.seq ?? 0);
+        return newest;
+      }
       return await storedMessage(this.link, this.#settings.name, which, timeoutMs);
     } catch (error) {
       if (!(error instanceof JetStreamError)) throw error;

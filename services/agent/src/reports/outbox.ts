@@ -145,6 +145,8 @@ export class Outbox {
     queue.draining ??= this.#appendAll(queue).finally(() => {
       queue.draining = null;
       if (queue.entries.length === 0) this.#queues.delete(queue.subject);
+      // Added by whoever was told of the last one, before this was known to be over.
+      else if (!this.#away && !this.#closed) this.#drain(queue);
     });
   }
 
