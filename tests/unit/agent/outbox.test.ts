@@ -68,6 +68,13 @@ test('reports that come while one is being appended go together, in order', asyn
   assert.deepEqual(seqs, [1, 2, 2]);
 });
 
+test('a report that is made as soon as the one before is told goes as well', { timeout: 10_000 }, async (t) => {
+  const { outbox, batches } = fixture(t);
+  const next = outbox.add({ kind: 'container', subject, command: startedBy('s1') }).then(() => outbox.add({ kind: 'container', subject, command: exitOf('s1') }));
+  assert.equal(await next, 2);
+  assert.deepEqual(types(batches), ['ReportStarted', 'ReportExit']);
+});
+
 test('while the log is away reports wait, and go in order when it is back', async (t) => {
   const { outbox, batches, life } = fixture(t);
   life.away = true;
