@@ -58,6 +58,7 @@ export interface Core {
 
 export function assembleCore({ config, logger, now, bootedAtMs, capacity, store, containerd, log, outer }: CoreDeps): Core {
   const execHeads = new Map<string, { seq: number; snapshot: Exec }>();
+  const current = (): boolean => follower?.current === true;
   const outbox: Outbox = new Outbox({
     store, now, logger,
     onChange: (subject) => {
@@ -66,11 +67,11 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
       if (parts?.kind === 'container') reconciler.wake(parts.id);
     },
     append: appender({
-      log, logger, now,
+      log, logger, now, current,
       guess: (subject) => {
         const parts = parseSubject(subject);
         // While it is not known which log answers, a sequence may be of another one's.
-        if (follower?.current !== true) return null;
+        if (!current()) return null;
         if (parts?.kind === 'exec') return execHeads.get(subject) ?? null;
         const head = parts === null ? undefined : book.head(parts.id);
         return head === undefined || head.seq === 0 ? null : head;

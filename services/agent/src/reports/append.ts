@@ -24,12 +24,14 @@ export interface AppenderOptions {
   readonly now: () => number;
   /** What is known of a subject without asking; null: the log is asked. */
   readonly guess: (subject: string) => { readonly seq: number; readonly snapshot: State } | null;
+  /** Whether the log is followed at its head. */
+  readonly current: () => boolean;
   /** What stands in the log now. */
   readonly learned: (subject: string, seq: number, snapshot: State) => void;
 }
 
 /** Makes the outbox's `append`: the sequence after which the reports are told, or null when none of them was news. */
-export function appender({ log, logger, now, guess, learned }: AppenderOptions): (batch: Batch) => Promise<number | null> {
+export function appender({ log, logger, now, guess, current, learned }: AppenderOptions): (batch: Batch) => Promise<number | null> {
   const load = async (subject: string): Promise<Head> => {
     const last = await log.last(subject);
     if (last === null) return { seq: 0, id: null, snapshot: null };
@@ -44,8 +46,12 @@ export function appender({ log, logger, now, guess, learned }: AppenderOptions):
     for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
       if (head.id === id) return head.seq; // an earlier try went through
       const { events, snapshot } = decide(head.snapshot, batch, logger);
-      // Not even a container to speak of: the log has lost it, or removed it long ago.
-      if (events.length === 0 || snapshot === null) return head.snapshot === null ? null : head.seq;
+      if (events.length === 0 || snapshot === null) {
+        // What is not appended is not checked by the log: any replica may have answered, also one that is behind.
+        if (!current()) throw new LogUnavailable(`${subject}: whether this is news is only known when the log has been read`);
+        // Not even a container to speak of: the log has lost it, or removed it long ago.
+        return head.snapshot === null ? null : head.seq;
+      }
       const message: Message = {
         v: messageVersion, id, kind: batch.kind, events: events as Message['events'], snapshot: snapshot as Message['snapshot'],
         meta: { atMs: now(), service: 'agent', actor: 'agent', cause: causeOf(batch.reports) },
