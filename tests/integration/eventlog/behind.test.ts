@@ -57,10 +57,14 @@ test('a read that a server answers which is behind what the leader has told is a
   let old = 0;
   link.request = async (subject, payload, options) => {
     const answer = await request(subject, payload, options);
-    if (subject.includes('STREAM.INFO')) return { ...answer, json: () => { const body = answer.json<{ config: object }>(); return { ...body, config: { ...body.config, num_replicas: 3 }, cluster: { leader: 'one' } }; } } as typeof answer;
+    if (subject.includes('STREAM.INFO')) {
+      const body = answer.json<{ config: object }>();
+      return { ...answer, json: () => ({ ...body, config: { ...body.config, num_replicas: 3 }, cluster: { leader: 'one' } }) } as typeof answer;
+    }
     if (!subject.includes('DIRECT.GET') || old === 3) return answer;
     old += 1;
-    return { ...answer, headers: Object.assign(Object.create(answer.headers ?? null), { get: (name: string) => (name === 'Nats-Sequence' ? String(first) : answer.headers?.get(name) ?? '') }) } as typeof answer;
+    const headers = Object.create(answer.headers ?? null, { get: { value: (name: string) => (name === 'Nats-Sequence' ? String(first) : answer.headers?.get(name) ?? '') } }) as unknown;
+    return Object.create(answer, { headers: { value: headers } }) as typeof answer;
   };
   await assert.rejects(log.append({ subject: 'evt.read', message: message(3), expectedSeq: first }), { name: 'ConflictError' });
   assert.deepEqual([(await log.last('evt.read'))?.seq, old], [second, 3]);
