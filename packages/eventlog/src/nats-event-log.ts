@@ -292,7 +292,9 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   async #ours(subject: string, id: string, expectedSeq: number, deadlineMs: number): Promise<number | null> {
     const timeoutMs = Math.max(1, Math.min(this.#requestTimeoutMs, deadlineMs - this.#clock.monotonicMs()));
     const found = await this.#stored(this.#settings.replicas === 'keep' ? { last_by_subj: subject } : { seq: expectedSeq + 1, next_by_subj: subject }, timeoutMs);
-    return found !== null && idOfStored(found) === id ? found.seq : null;
+    if (found === null || idOfStored(found) !== id) return null;
+    this.#heads.reached(subject, found.seq);
+    return found.seq;
   }
 }
 
