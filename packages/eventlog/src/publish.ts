@@ -31,7 +31,12 @@ export async function publishOnce(link: NatsLink, { stream, subject, payload, ex
   if (messageId !== undefined) head.set('Nats-Msg-Id', messageId);
   if (kvOperation !== undefined) head.set('KV-Operation', kvOperation);
   const answer = (await link.request(subject, payload, { timeoutMs, headers: head })).json<{ seq?: number; duplicate?: boolean; error?: ApiErrorBody }>();
-  if (answer.error === undefined) return { seq: answer.seq ?? 0, duplicate: answer.duplicate === true };
+  if (answer.error === undefined) {
+    const { seq = 0, duplicate = false } = answer;
+    // A leader of several (nats-server 2.10) calls a message a duplicate of one that the others have not taken yet, and gives no sequence: it may still be lost with that leader.
+    if (seq < 1) throw new LogUnavailable(`publish to ${subject}: an earlier try is still under way`, { outcome: 'unknown' });
+    return { seq, duplicate };
+  }
   const error = new JetStreamError(answer.error, `publish to ${subject}`);
   if (isConflict(error)) {
     const told = /(\d+)\s*$/.exec(answer.error.description ?? '')?.[1];
