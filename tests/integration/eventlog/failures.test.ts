@@ -211,25 +211,6 @@ test('while its own message may still be under way, a conflict with "a message u
   assert.deepEqual([(await log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 })).duplicate, tries], [false, 3]);
 });
 
-test('a duplicate without a sequence is no acknowledgement: the message is sent until it has one', async (t) => {
-  const nats = await server(t);
-  const log = open(t, nats);
-  await log.ready(60_000);
-  const request = log.link.request.bind(log.link);
-  let tries = 0;
-  log.link.request = async (subject, payload, options) => {
-    if (!subject.startsWith('evt.') || (tries += 1) > 2) return await request(subject, payload, options);
-    // As a leader says which has sent it to the others, and is cut off from them.
-    return { ...await request('$JS.API.INFO', '', options), json: () => ({ stream: 'EVT', seq: 0, duplicate: true }) } as never;
-  };
-  assert.deepEqual(await log.append({ subject: 'evt.a', message: message(1), expectedSeq: 0 }), { seq: 1, duplicate: false });
-  const short = open(t, nats, { patienceMs: 200 });
-  await short.ready(60_000);
-  tries = Number.NEGATIVE_INFINITY;
-  short.link.request = log.link.request;
-  await assert.rejects(short.append({ subject: 'evt.b', message: message(1), expectedSeq: 0 }).finally(() => { tries = 2; }), (error) => error instanceof LogUnavailable && error.outcome === 'unknown');
-});
-
 test('a question that a hanging server has swallowed is asked again, and answered by whoever hears it', { timeout: 30_000 }, async (t) => {
   const nats = await server(t);
   const log = open(t, nats, { patienceMs: 50_000, requestTimeoutMs: 50_000 });
