@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { UsageError } from '../../../packages/cli/src/errors.ts';
 import { toAttachment, toCreateBody, type SettingFlags } from '../../../packages/cli/src/settings/create-body.ts';
+import { shellWords } from '../../../packages/cli/src/settings/values.ts';
 
 const around = { variables: { FROM_SHELL: 'yes' }, cwd: '/home/me' };
 const body = (flags: SettingFlags, command: readonly string[] = []) => toCreateBody('busybox', command, flags, toAttachment(flags, true), around);
@@ -136,4 +137,12 @@ test('a guest kernel is an annotation, and asks for a machine where no runtime i
   const host = (flags: SettingFlags) => (toCreateBody('busybox', [], flags, { stdin: false, stdout: true, stderr: true }, { variables: {}, cwd: '/' })['HostConfig'] as Record<string, unknown>);
   assert.deepEqual(host({ kernel: 'old', annotation: ['a=b'] }), { Runtime: 'runv', Annotations: { a: 'b', 'io.pouch.kernel': 'old' } });
   assert.equal(host({ kernel: 'old', runtime: 'runv2' })['Runtime'], 'runv2');
+});
+
+test('words are read as a shell reads them, without its expansions', () => {
+  const words = (text: string): string[] => shellWords('--args', text);
+  assert.deepEqual(words('  sleep  1d '), ['sleep', '1d']);
+  assert.deepEqual(words(`sh -c "echo \\"$A\\" 'b'; exit 3" '' it\\'s a\\ b x'y z'`), ['sh', '-c', 'echo "$A" \'b\'; exit 3', '', "it's", 'a b', 'xy z']);
+  assert.deepEqual(words(''), []);
+  for (const text of ["sh -c 'echo", 'a "b', 'a\\']) assert.throws(() => words(text), /--args .*has no end/);
 });

@@ -85,7 +85,7 @@ With several runtimes, with commas, the replicas have them in turn.\n`);
   const update = group('update', 'Change a service; replicas are exchanged one after the other where they differ')
     .argument('<service>')
     .addOption(new Option('--image <image>', 'another image'))
-    .addOption(new Option('--args <words>', 'another command'))
+    .addOption(new Option('--args <words>', 'another command; quotes keep spaces'))
     .addOption(list('--env-add <NAME=value>', 'set a variable'))
     .addOption(list('--env-rm <NAME>', 'take a variable away'))
     .addOption(new Option('--limit-memory <bytes>', 'memory, e.g. 512m'))

@@ -1,7 +1,7 @@
 // From the flags of `pouch service` to the members of its bodies. Pure; says only what was asked for.
 import type { ClusterServiceUpdateBody, RolloutBody } from '@pouch/contracts';
 import { UsageError } from '../errors.ts';
-import { toBytes, toDuration, toInteger, toNanoCpus, toRecord } from './values.ts';
+import { shellWords, toBytes, toDuration, toInteger, toNanoCpus, toRecord } from './values.ts';
 
 export interface ServiceFlags {
   readonly detach?: boolean;
@@ -81,7 +81,7 @@ export function toChanges(flags: ServiceFlags, before: { readonly Env?: unknown 
   };
   const template = {
     ...(flags.image === undefined ? {} : { Image: flags.image }),
-    ...(flags.args === undefined ? {} : { Cmd: flags.args.split(/\s+/).filter((word) => word !== '') }),
+    ...(flags.args === undefined ? {} : { Cmd: shellWords('--args', flags.args) }),
     ...(flags.envAdd === undefined && flags.envRm === undefined ? {} : { Env: changedEnv(Array.isArray(before.Env) ? (before.Env as string[]) : [], flags.envAdd ?? [], flags.envRm ?? []) }),
     ...(Object.keys(host).length === 0 ? {} : { HostConfig: host }),
   };

@@ -110,3 +110,17 @@ export function csvFields(text: string): string[] {
   for (const match of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) fields.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '');
   return fields;
 }
+
+/** Words of a line as a shell reads them, nothing expanded: quotes keep spaces, a backslash keeps what follows (between double quotes `"` and itself only). */
+export function shellWords(flag: string, text: string): string[] {
+  const words: string[] = [];
+  let word: string | null = null;
+  for (const [piece, single, double, escaped, lone] of text.matchAll(/\s+|'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|(['"\\])|[^\s'"\\]+/gs)) {
+    if (lone !== undefined) throw new UsageError(`${flag} ${text}: ${lone} has no end`);
+    if (/^\s/.test(piece)) {
+      if (word !== null) words.push(word);
+      word = null;
+    } else word = (word ?? '') + (single ?? double?.replaceAll(/\\(["\\])/g, '$1') ?? escaped ?? piece);
+  }
+  return word === null ? words : [...words, word];
+}
