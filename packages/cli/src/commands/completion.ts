@@ -13,7 +13,7 @@ const kinds: Readonly<Record<string, NameKind>> = {
 
 /** Of commands in a group, by both words. */
 const kindsOfGroups: Readonly<Record<string, NameKind>> = {
-  'service create': 'images', 'service ps': 'services', 'service inspect': 'services', 'service update': 'services', 'service rollback': 'services', 'service rm': 'services', 'service scale': 'services', 'volume inspect': 'volumes', 'volume rm': 'volumes',
+  'service create': 'images', 'service ps': 'services', 'service logs': 'services', 'service inspect': 'services', 'service update': 'services', 'service rollback': 'services', 'service rm': 'services', 'service scale': 'services', 'volume inspect': 'volumes', 'volume rm': 'volumes',
 };
 
 export interface Entry {
