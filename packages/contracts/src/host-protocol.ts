@@ -28,6 +28,11 @@ export interface HostCalls {
   /** Bytes that volumes hold, of those that are here; at most 10,000 may be asked for. */
   'volume.usage': { params: { dataIds: string[] }; result: { volumes: { dataId: string; bytes: number }[] } };
   'host.usage': { params: Record<string, never>; result: { layersBytes: number; containers: { containerId: string; writableBytes: number; rootBytes: number }[] } };
+  /** Containers that are here and that the log does not know; at most 1,000. */
+  'unknown.list': { params: Record<string, never>; result: { containers: UnknownOnHost[] } };
+  /** Takes one into the log, whose name the caller has claimed for it. Answers with the log's sequence of that. `conflict`: it cannot be. */
+  'unknown.adopt': { params: { containerId: string }; result: { seq: number } };
+  'unknown.remove': { params: { containerId: string }; result: Record<string, never> };
   /**
    * Stops every container in order, so that the host can go down; they come back with it where their restart policy says so. Answers when all have ended, or after
    * `answerWithinSeconds` that it is `going` on: who asks again, as often as they like, waits for the same end. `timeoutSeconds` lie between stop signal and SIGKILL at most.
@@ -95,6 +100,17 @@ export interface PathStat {
   readonly mtimeNanoseconds: number;
   /** Where a symbolic link ends in the end; else empty. */
   readonly linkTarget: string;
+}
+
+/** A container that is on a host and that the log does not know. Null: not known. */
+export interface UnknownOnHost {
+  readonly id: string;
+  readonly name: string | null;
+  readonly image: string | null;
+  readonly state: 'created' | 'running' | 'paused' | 'exited';
+  readonly createdAtMs: number | null;
+  /** Why it cannot be taken into the log; null: it can. */
+  readonly keepsOut: string | null;
 }
 
 export interface BlkioReading {

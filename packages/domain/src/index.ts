@@ -8,6 +8,7 @@ export * from './access/token.ts';
 export * from './aggregates.ts';
 export * from './decision.ts';
 export * from './ids.ts';
+export * from './container/adopt.ts';
 export * from './container/decide.ts';
 export * from './container/evolve.ts';
 export * from './container/health.ts';

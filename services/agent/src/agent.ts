@@ -98,7 +98,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
     void rooms.machines?.probeAcceleration().then(() => rooms.machines?.probeDefaultKernel());
   });
   const stopBeat = startBeat({ rooms, seq: () => core.seq, publish: (subject, payload) => { if (link.connected) void link.connection().then((nc) => nc.publish(subject, payload)).catch(() => { /* the next beat is as good */ }); } });
-  const server = serve({ rooms, execs, health, link: pipesLink, logger, images });
+  const server = serve({ rooms, execs, health, link: pipesLink, logger, images, announce: announceNow });
 
   return {
     rooms,

@@ -9,6 +9,7 @@ import { readFrom, statPath, writeTo } from './files/copy.ts';
 import type { Health } from './health/health.ts';
 import type { Machines } from './machines/machines.ts';
 import { shutDownHost } from './reconcile/shutdown.ts';
+import { adoptUnknown, listUnknown, removeUnknown } from './reconcile/unknown-containers.ts';
 import type { ImagesRoom, Rooms } from './rooms.ts';
 import { Stats } from './stats/stats.ts';
 import { attach } from './streams/attach.ts';
@@ -23,12 +24,20 @@ export interface ServeDeps {
   readonly images: ImagesRoom;
   readonly link: NatsLink;
   readonly logger: Logger;
+  /** Tells the log what this host is. */
+  readonly announce: () => Promise<unknown>;
 }
 
 const maxTerminalSide = 0xffff;
 
 /** Serves as soon as NATS can be reached, until `stop`. */
-export function serve({ rooms, execs, health, images, link, logger }: ServeDeps): { stop(): Promise<void> } {
+export function serve({ rooms, execs, health, images, link, logger, announce }: ServeDeps): { stop(): Promise<void> } {
+  /** What the host tells of itself has changed with it. */
+  const announcing = async <T>(work: Promise<T>): Promise<T> => {
+    const result = await work;
+    void announce().catch((error: unknown) => logger.warn({ err: error }, 'what has changed of this host is told when it is announced next'));
+    return result;
+  };
   const stats = new Stats(rooms);
   const calls: CallHandlers = {
     ...images.calls,
@@ -43,6 +52,9 @@ export function serve({ rooms, execs, health, images, link, logger }: ServeDeps)
     'container.size': ({ containerId }) => containerSize(rooms, containerId),
     'volume.usage': (asked) => volumeUsage(rooms.volumes, asked),
     'host.usage': () => hostUsage(rooms),
+    'unknown.list': () => listUnknown(rooms),
+    'unknown.adopt': async ({ containerId }) => await announcing(adoptUnknown(rooms, containerId)),
+    'unknown.remove': async ({ containerId }) => await announcing(removeUnknown(rooms, containerId)),
     'host.shutdown': (asked) => shutDownHost(rooms, asked),
   };
   const pipes: PipeHandlers = {

@@ -14,6 +14,7 @@ import { tokenRoutes } from './access/tokens.ts';
 import { joinTokenRoutes } from './membership/routes.ts';
 import { backupRoutes } from './cluster/backup-route.ts';
 import { hostRoutes } from './cluster/host-routes.ts';
+import { unknownRoutes } from './cluster/unknown-routes.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import { archiveRoutes } from './containers/archive.ts';
 import { containerRoutes } from './containers/routes.ts';
@@ -128,6 +129,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => clusterRoutes(scope, deps));
   await app.register((scope) => backupRoutes(scope, deps));
   await app.register((scope) => hostRoutes(scope, deps));
+  await app.register((scope) => unknownRoutes(scope, deps));
   await app.register((scope) => kernelRoutes(scope, deps));
   await app.register((scope) => tokenRoutes(scope, deps));
   await app.register((scope) => joinTokenRoutes(scope, deps));

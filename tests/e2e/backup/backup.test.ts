@@ -63,7 +63,8 @@ test('a backup is taken while containers run, and is whole', options, async () =
 });
 
 test('the log is lost; what is no whole backup is refused, and so is a machine without the authority', options, async () => {
-  await on.p('run', '-d', '--name', 'later', ...sleeper);
+  for (const name of ['later', 'spare']) await on.p('run', '-d', '--name', name, ...sleeper);
+  assert.equal((await on.tryPouch(['run', '--name', 'done', '--network', 'none', 'busybox', 'sh', '-c', 'echo was here; exit 4'])).code, 4);
   await on.p('restart', '-t', '0', 'moves');
   await on.p('rm', '-f', 'goes');
   for (const name of ['web', 'moves', 'sealed', 'later', ...(machines ? ['machine'] : [])]) pids.set(name, await pidOf(name));
@@ -91,7 +92,7 @@ test('restored, everything that ran runs on, and the log is the one of the backu
   await stopCluster(cluster.options, { keepContainers: true }, silent);
   await startCluster(cluster.options, silent);
 
-  const gone = /^\S+ goes\n/m;
+  const gone = /^\S+ goes\n|\n\S+ goes$/m;
   await until('what was removed after the backup is gone', async () => !gone.test(await on.p('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.Names}}')) || undefined);
   assert.equal(await on.p('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.Names}}'), before_.ps.replace(gone, ''));
   for (const [name, pid] of pids) {
@@ -115,16 +116,45 @@ test('restored, everything that ran runs on, and the log is the one of the backu
 test('what was made after the backup is left alone and told, also after restarts of the agent', options, async () => {
   const pid = pids.get('later')?.split(' ')[1] ?? '';
   assert.match((await on.tryPouch(['inspect', 'later'])).stderr, /No such/i);
-  const unknown = async (): Promise<readonly (string | null)[]> => (await on.p('cluster', 'hosts', '--format', 'json')).trim().split('\n').map((line) => JSON.parse(line) as ClusterHosts['hosts'][number]).flatMap(({ facts }) => (facts.unknown ?? []).map(({ name }) => name));
+  const unknown = async (): Promise<readonly (string | null)[]> => (await on.p('cluster', 'hosts', '--format', 'json')).trim().split('\n').map((line) => JSON.parse(line) as ClusterHosts['hosts'][number]).flatMap(({ facts }) => (facts.unknown ?? []).map(({ name }) => name)).sort();
   await until('the host tells of it', async () => (await unknown()).includes('later') || undefined);
-  assert.deepEqual(await unknown(), ['later']);
+  assert.deepEqual(await unknown(), ['done', 'later', 'spare']);
   const agent = await cluster.pid('agent');
   await cluster.signal('agent', 'SIGKILL');
   await until('the agent is there again', async () => { const now = await cluster.pid('agent'); return (now !== undefined && now !== agent) || undefined; });
   await cluster.healthy();
   // On a busy machine the host may be told lost before its agent beats again.
   await until('containers are made there', async () => (await on.tryPouch(['run', '--rm', '--network', 'none', 'busybox', 'true'])).code === 0 || undefined);
-  assert.deepEqual(await unknown(), ['later']);
+  assert.deepEqual(await unknown(), ['done', 'later', 'spare']);
   assert.ok((await readFile(`/proc/${pid}/cmdline`, 'utf8')).startsWith('sleep'), 'it runs');
-  assert.match(await on.p('cluster', 'hosts'), /1 unknown to the log/);
+  assert.match(await on.p('cluster', 'hosts'), /3 unknown to the log/);
+});
+
+test('an operator decides on them: adopted they are as they were, a name that is taken is a refusal, removed they are gone', options, async () => {
+  const host = cluster.config.hostId ?? '';
+  const listed = async (): Promise<ReadonlyMap<string, string>> => new Map((await on.p('cluster', 'hosts', 'unknown', '--format', '{{.Name}} {{.ID}} {{.State}}')).split('\n').filter((line) => line !== '').map((line) => { const [name = '', id = '', state = ''] = line.split(' '); return [name, `${id} ${state}`]; }));
+  const found = await listed();
+  const idOf = (name: string): string => found.get(name)?.split(' ')[0] ?? '';
+  assert.deepEqual([...found].map(([name, told]) => `${name} ${told.split(' ')[1]}`).sort(), ['done exited', 'later running', 'spare running']);
+  assert.match(await on.p('cluster', 'hosts', 'unknown', host), /^HOST +ID +NAME +IMAGE +STATE +CREATED/im);
+  for (const [args, said] of [[['adopt', host], /--all/], [['adopt', host, 'ffff'], /has no container ffff/], [['adopt', 'nowhere', 'ffff'], /No such host: nowhere/], [['adopt', host, 'X!'], /container/]] as const) assert.match((await on.tryPouch(['cluster', 'hosts', ...args])).stderr, said);
+
+  await on.p('run', '-d', '--name', 'spare', ...sleeper);
+  const taken = await on.tryPouch(['cluster', 'hosts', 'adopt', host, idOf('spare')]);
+  assert.deepEqual([taken.code, /name "\/spare" is already in use/.test(taken.stderr)], [1, true], taken.stderr);
+  assert.equal(await on.p('cluster', 'hosts', 'remove-unknown', host, idOf('spare').slice(0, 12)), idOf('spare').slice(0, 12));
+  await on.p('cluster', 'hosts', 'adopt', host, idOf('later'));
+  assert.equal(await pidOf('later'), pids.get('later'), 'the same process');
+  assert.equal(await on.p('exec', 'later', 'echo', 'reached'), 'reached');
+  await on.p('cluster', 'hosts', 'adopt', host, '--all');
+  assert.equal(await on.p('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}}', 'done'), 'exited 4');
+  assert.equal(await on.p('logs', 'done'), 'was here');
+  assert.equal((await listed()).size, 0);
+  await until('the host tells of none', async () => !/unknown to the log/.test(await on.p('cluster', 'hosts')) || undefined);
+  // They are containers like any other from here on.
+  await on.p('stop', '-t', '0', 'later');
+  assert.match(await pidOf('later'), /^exited/);
+  await on.p('start', 'done');
+  await on.p('rm', '-f', 'later', 'done', 'spare');
+  assert.match(await on.p('cluster', 'verify'), /^Log and projection agree/);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  decideContainer, evolveContainer, maxPendingRequests, maxRememberedFailures, type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerSpec,
+  decideContainer, evolveContainer, explainUnadoptable, maxPendingRequests, maxRememberedFailures, type Action, type Container, type ContainerCommand, type ContainerEvent, type ContainerSpec,
 } from '@pouch/domain';
 import { aContainerId, aHostId, anExit, aRun, aSpec, statusOf } from '../../fixtures/domain.ts';
 
@@ -51,6 +51,22 @@ test('a container is assigned once', () => {
   const assign: ContainerCommand = { type: 'AssignContainer', id: aContainerId, hostId: aHostId, name: 'web', spec: aSpec() };
   given([]).when(assign).types(['ContainerAssigned']);
   given([assigned()]).when(assign).refused('already-exists');
+});
+
+test('what a host has and the log does not know is adopted as what it has come to', () => {
+  const adopt = (different: Partial<Extract<ContainerCommand, { type: 'AdoptContainer' }>>): ContainerCommand => ({ type: 'AdoptContainer', id: aContainerId, hostId: aHostId, name: 'web', spec: aSpec(), createdAtMs: 1, run: null, paused: false, lastExit: null, manuallyStopped: false, ...different });
+  assert.equal(given([]).when(adopt({})).types(['ContainerAssigned', 'ContainerCreated'])?.status, 'created');
+  assert.equal(given([]).when(adopt({ run: aRun('s1') })).types(['ContainerAssigned', 'ContainerCreated', 'ContainerStarted'])?.status, 'running');
+  assert.equal(given([]).when(adopt({ run: aRun('s1'), paused: true })).after?.status, 'paused');
+  const ended = given([]).when(adopt({ lastExit: anExit('s1', 3) })).after;
+  assert.deepEqual(ended?.status === 'exited' && [ended.lastExit.exitCode, ended.manuallyStopped, ended.createdAtMs], [3, false, 1]);
+  const stopped = given([]).when(adopt({ lastExit: anExit('s1', 3), manuallyStopped: true })).after;
+  assert.deepEqual([stopped?.status, stopped?.manuallyStopped, stopped?.requests], ['exited', true, []]);
+  given(running).when(adopt({})).refused('already-exists');
+  const { state } = given(running);
+  assert.equal(explainUnadoptable(state), null);
+  assert.match(explainUnadoptable(null) ?? '', /does not know what it was asked to be/);
+  assert.match(explainUnadoptable(given([assigned({ service: { uid: 'u', name: 'web', slot: 1, generation: 1 } as never })]).state) ?? '', /replica of a service/);
 });
 
 test('nothing can be asked of a container that nobody knows, or that is gone', () => {

@@ -222,6 +222,22 @@ function addHostCommands(hosts: PouchCommand, { context, does }: Pick<Runner, 'c
     .action(does(async (host: string, flags: object) => (await import('../commands/hosts.ts')).drain(context, host, flags)))
     .addHelpText('after', examples('pouch cluster hosts drain a'));
 
+  group('unknown', 'List containers that the log does not know, as after a restored backup; they run on until somebody decides')
+    .argument('[host]', 'default: every host that has some')
+    .addOption(new Option('-q, --quiet', 'ids only'))
+    .addOption(listFormat())
+    .action(does(async (host: string | undefined, flags: object) => (await import('../commands/unknown.ts')).unknown(context, host, flags)))
+    .addHelpText('after', examples('pouch cluster hosts unknown', 'pouch cluster hosts unknown a'));
+
+  for (const [name, what, description] of [['adopt', 'adopt', 'Take containers that the log does not know into it, under the names that they had'], ['remove-unknown', 'remove', 'Remove containers that the log does not know, also those that run']] as const) {
+    group(name, description)
+      .argument('<host>')
+      .argument('[id...]')
+      .addOption(new Option('-a, --all', 'all that the host has'))
+      .action(does(async (host: string, ids: string[], flags: object) => (await import('../commands/unknown.ts')).decide(context, host, ids, what, flags)))
+      .addHelpText('after', examples(`pouch cluster hosts ${name} a 0123456789ab`, `pouch cluster hosts ${name} a --all`));
+  }
+
   group('rm', 'Remove lost hosts for good')
     .argument('<host...>')
     .addOption(new Option('-f, --force', 'also with containers on them, which are given up'))

@@ -32,6 +32,24 @@ export const DrainProgress = Type.Object({
 });
 export type DrainProgress = Static<typeof DrainProgress>;
 
+// ---- GET /cluster/hosts/{id}/unknown: containers that the log does not know, as after a restored backup ----
+
+export const UnknownContainerParams = Type.Object({ ...HostParams.properties, container: Type.String({ pattern: '^[0-9a-f]{4,64}$', description: 'Id, or an unambiguous beginning of it' }) });
+
+export const UnknownContainers = Type.Object({
+  containers: Type.Array(Type.Object({
+    id: Type.String(),
+    /** Null: not known, as the others. */
+    name: Type.Union([Type.String(), Type.Null()]),
+    image: Type.Union([Type.String(), Type.Null()]),
+    state: Type.Union([Type.Literal('created'), Type.Literal('running'), Type.Literal('paused'), Type.Literal('exited')]),
+    createdAtMs: Type.Union([Type.Integer(), Type.Null()]),
+    /** Why it cannot be adopted; null: it can. */
+    keepsOut: Type.Union([Type.String(), Type.Null()]),
+  })),
+});
+export type UnknownContainers = Static<typeof UnknownContainers>;
+
 // ---- DELETE /cluster/hosts/{id} ----
 
 export const HostRemoveQuery = Type.Object({ force: Type.Optional(Type.Boolean()) });

@@ -2,6 +2,7 @@
 // Pure: the instant comes in as `nowMs`, ids come in with the command.
 import { accept, assertNever, refuse, type Decision } from '../decision.ts';
 import type { ContainerId, HostId } from '../ids.ts';
+import { decideAdoption, type AdoptContainer } from './adopt.ts';
 import { restartsUpTo, stopsByHand } from './evolve.ts';
 import type { Health } from './health-check.ts';
 import { nextRestart } from './restart-policy.ts';
@@ -13,6 +14,7 @@ import type { VolumeUse } from '../volume.ts';
 export type ContainerCommand =
   /** Scheduler: the first message on the host's subject. */
   | { readonly type: 'AssignContainer'; readonly id: ContainerId; readonly hostId: HostId; readonly name: string; readonly spec: ContainerSpec; readonly predecessor?: ContainerId; readonly start?: boolean; readonly imageHolders?: readonly HostId[]; readonly volumes?: readonly VolumeUse[] }
+  | AdoptContainer
   /** Scheduler: its host is lost or drained, and `successorId` is to take its place. */
   | { readonly type: 'ReplaceContainer'; readonly successorId: ContainerId; readonly why: Replacement['why'] }
   /** Scheduler: the successor stands in the log. */
@@ -49,6 +51,7 @@ export function decideContainer(state: Container | null, command: ContainerComma
       ...(imageHolders === undefined || imageHolders.length === 0 ? {} : { imageHolders }), ...(volumes === undefined ? {} : { volumes }), atMs: nowMs,
     });
   }
+  if (command.type === 'AdoptContainer') return decideAdoption(state, command, nowMs);
   if (state === null) return refuse('not-found', 'no such container');
   // Also of one that has gone from its host meanwhile.
   if (command.type === 'ReportSuccessorRequested') return state.replaced === undefined || state.replaced.requested ? accept() : accept({ type: 'ContainerSuccessorRequested', atMs: nowMs });

@@ -23,7 +23,7 @@ const operate = [
 ];
 const admin = [
   'POST /cluster/rebuild', 'GET /cluster/backup', 'POST /cluster/kernels', 'DELETE /cluster/kernels/:name',
-  'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id',
+  'POST /cluster/hosts/:id/labels', 'POST /cluster/hosts/:id/cordon', 'POST /cluster/hosts/:id/uncordon', 'POST /cluster/hosts/:id/drain', 'DELETE /cluster/hosts/:id', 'GET /cluster/hosts/:id/unknown', 'POST /cluster/hosts/:id/unknown/:container/adopt', 'DELETE /cluster/hosts/:id/unknown/:container',
   'GET /cluster/join-tokens', 'POST /cluster/join-tokens', 'DELETE /cluster/join-tokens/:name', 'GET /cluster/tokens', 'POST /cluster/tokens', 'DELETE /cluster/tokens/:name', 'PUT /cluster/policy', 'POST /secrets/create', 'DELETE /secrets/:id', 'POST /cluster/secrets/reseal',
 ];
 
