@@ -50,7 +50,7 @@ for (const runtime of runtimes) describe(`by ${runtime.name}`, { skip: skip || r
     assert.match(await on.p('ps', '-f', 'name=asked', '--format', '{{.Status}}'), /\(healthy\)/);
     assert.equal(await on.d('ps', '-f', 'health=healthy', '--format', '{{.Names}}'), 'asked');
     assert.equal(await on.d('ps', '-f', 'health=starting', '--format', '{{.Names}}'), 'later');
-    const told = await on.d('events', '--since', '1', '--until', String(Math.ceil(Date.now() / 1_000) + 1), '-f', 'container=asked', '-f', 'event=health_status', '--format', '{{.Action}}');
+    const told = await on.d('events', '--since', '1', '--until', String(Math.ceil(Date.now() / 1_000) + 1), '-f', `container=${await on.inspect('asked', '{{.Id}}')}`, '-f', 'event=health_status', '--format', '{{.Action}}');
     assert.deepEqual(told.split('\n'), ['health_status: unhealthy', 'health_status: healthy']);
     assert.equal(await on.d('ps', '-a', '--format', '{{.Names}}', '-f', 'health=none'), '');
     await on.d('kill', 'asked');
