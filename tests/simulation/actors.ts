@@ -2,7 +2,7 @@
 // of the product is made here.
 import Database from 'better-sqlite3';
 import { beatSubject, schedulerLease, type Beat, type NameClaim, type Recorded } from '@pouch/contracts';
-import type { Container, Host, HostFacts, HostId, Placement, Service as ReplicaService } from '@pouch/domain';
+import type { Container, Host, HostFacts, HostId, Placement, Service as ReplicaService, Volume } from '@pouch/domain';
 import { BucketClaims, Lease } from '@pouch/eventlog';
 import { systemClock, type Logger } from '@pouch/process';
 import type { AgentConfig } from '../../services/agent/src/config.ts';
@@ -198,6 +198,7 @@ interface Waiter {
 export class ApiActor extends Service {
   readonly containers = new Map<string, { readonly seq: number; readonly state: Container }>();
   readonly services = new Map<string, ReplicaService>();
+  readonly volumes = new Map<string, Volume>();
   readonly #hosts = new Map<string, { readonly seq: number; readonly state: Host }>();
   readonly #placements = new Map<string, { readonly seq: number; readonly state: Placement }>();
   readonly #waiters = new Set<Waiter>();
@@ -207,6 +208,7 @@ export class ApiActor extends Service {
   begin(): void {
     this.containers.clear();
     this.services.clear();
+    this.volumes.clear();
     this.#placements.clear();
     this.#hosts.clear();
     this.#waiters.clear();
@@ -220,6 +222,7 @@ export class ApiActor extends Service {
           if (message.kind === 'placement') this.#placements.set((message.snapshot as Placement).id, { seq, state: message.snapshot as Placement });
           if (message.kind === 'host') this.#hosts.set((message.snapshot as Host).id, { seq, state: message.snapshot as Host });
           if (message.kind === 'service') this.services.set((message.snapshot as ReplicaService).name, message.snapshot as ReplicaService);
+          if (message.kind === 'volume') this.volumes.set((message.snapshot as Volume).name, message.snapshot as Volume);
           if (message.kind !== 'container') continue;
           const state = message.snapshot as Container;
           const present = this.containers.get(state.id);
@@ -249,7 +252,7 @@ export class ApiActor extends Service {
     const seqNow = (): number => Math.max(this.#seq, subscription.lastSeq);
     const projection = {
       get seq() { return seqNow(); },
-      present: { container: alive, placement: (id: string) => this.#placements.get(id), host: (id: string) => this.#hosts.get(id) },
+      present: { container: (id: string) => alive(id) ?? null, placement: (id: string) => this.#placements.get(id) ?? null, host: (id: string) => this.#hosts.get(id) },
       history: { lastContainer: stored },
       waitForSeq: (seq: number, options: { signal?: AbortSignal }) => wait(() => (seqNow() >= seq ? true : undefined), options),
       waitForContainer: <T>(id: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: { signal: AbortSignal; afterSeq?: number }) =>

@@ -1,8 +1,9 @@
 // Those who use a simulated cluster: each makes a container and does this and that to it, through whichever api is there, and holds what it was
 // promised against what came of it. An answer that does not come promises nothing.
-import { noRules, type Action, type ContainerSpec } from '@pouch/domain';
+import { noRules, type Action, type ContainerSpec, type Mount } from '@pouch/domain';
 import { createContainer, newContainerId } from '../../services/api/src/commands/create.ts';
 import { requestAction } from '../../services/api/src/commands/requests.ts';
+import { commandVolume, goneUsers } from '../../services/api/src/commands/volumes.ts';
 import { aSpec } from '../fixtures/domain.ts';
 import type { ApiActor } from './actors.ts';
 import type { Cluster } from './faults.ts';
@@ -10,6 +11,7 @@ import type { Invariants } from './invariants.ts';
 import { Violation } from './violation.ts';
 
 const mebibyte = 2 ** 20;
+const volumeNames = ['data', 'logs'];
 const asking = { actor: 'simulation', signal: new AbortController().signal };
 
 export class Client {
@@ -58,6 +60,7 @@ export class Client {
   async #act(api: ApiActor): Promise<void> {
     const { runtime } = this.#cluster;
     const { chance } = runtime;
+    if (chance.is(0.05)) return await this.#removeVolume(api, chance.pick(volumeNames));
     if (this.#id === null) return await this.#create(api);
     const id = this.#id;
     const stored = api.containers.get(id);
@@ -67,7 +70,7 @@ export class Client {
     }
     const action = chance.pick<Action>([
       { kind: 'start' }, { kind: 'start' }, { kind: 'start' }, { kind: 'stop', signal: 'SIGTERM', timeoutSeconds: 2 }, { kind: 'restart', signal: 'SIGTERM', timeoutSeconds: 1 },
-      { kind: 'kill', signal: 'SIGKILL' }, { kind: 'pause' }, { kind: 'unpause' }, { kind: 'remove', force: false }, { kind: 'remove', force: true },
+      { kind: 'kill', signal: 'SIGKILL' }, { kind: 'pause' }, { kind: 'unpause' }, { kind: 'remove', force: false }, { kind: 'remove', force: true, volumes: true },
     ]);
     runtime.say(this.#name, `asks ${api.name} for ${action.kind} of ${id.slice(0, 8)}`);
     const startsBefore = this.#rules.startsInLog.get(id)?.size ?? 0;
@@ -89,6 +92,7 @@ export class Client {
     const spec: ContainerSpec = aSpec({
       restartPolicy: { name: chance.pick(['no', 'no', 'always', 'on-failure', 'unless-stopped']), maximumRetryCount: 0 },
       autoRemove: false,
+      mounts: chance.is(0.3) ? [volume(chance.pick([...volumeNames, null]), '/one'), ...(chance.is(0.3) ? [volume(chance.pick([...volumeNames, null]), '/two')] : [])] : [],
       resources: { ...aSpec().resources, memoryReservationBytes: chance.pick([0, 100, 300]) * mebibyte },
       placement: { ...noRules, rescheduleOnHostLoss: chance.is(0.4) },
     });
@@ -104,6 +108,20 @@ export class Client {
     this.#id = id;
     this.#unsure = false;
     if (![...this.#rules.containers.values()].some((one) => one.id === id && one.status !== 'assigned')) throw new Violation(`no acknowledged command is lost: ${id.slice(0, 8)} was said to be made`);
+  }
+
+  async #removeVolume(api: ApiActor, name: string): Promise<void> {
+    const volume = api.volumes.get(name);
+    if (volume?.state !== 'present') return;
+    const deps = api.deps as NonNullable<ApiActor['deps']>;
+    this.#cluster.runtime.say(this.#name, `asks ${api.name} to remove the volume ${name}`);
+    await commandVolume(deps, name, { type: 'RemoveVolume', gone: goneUsers(deps.projection, volume) }, asking).catch((error: unknown) => { this.#refusedVolume(error); });
+  }
+
+  /** That of a volume is no word on a container. */
+  #refusedVolume(error: unknown): void {
+    if (error instanceof TypeError || error instanceof RangeError) throw error;
+    this.#cluster.runtime.say(this.#name, `volume: ${(error as Error).message}`);
   }
 
   #failed(what: string, error: unknown): void {
@@ -127,3 +145,5 @@ export class Client {
     if (action.kind === 'stop' && runs && !state.requests.some(({ action: { kind } }) => kind === 'start' || kind === 'restart')) lost('and it runs');
   }
 }
+
+const volume = (name: string | null, target: string): Mount => ({ type: 'volume', declaredAs: 'binds', name, target, readonly: false, noCopy: false, labels: {} });

@@ -1,10 +1,11 @@
 // What must hold at every moment of a simulated cluster, checked at each message of the log and each start of a task; and what must hold once faults
 // have stopped. It looks at the log and at the engines, never into the product.
 import type { Recorded } from '@pouch/contracts';
-import { reservationOf, type Container, type Host, type HostId, type Service } from '@pouch/domain';
+import { reservationOf, type Container, type Host, type HostId, type Service, type Volume } from '@pouch/domain';
 import type { HostActor } from './actors.ts';
 import { ServiceRules } from './service-rules.ts';
 import { Violation } from './violation.ts';
+import { VolumeRules } from './volume-rules.ts';
 
 export class Invariants {
   readonly containers = new Map<string, Container>();
@@ -14,6 +15,7 @@ export class Invariants {
   readonly #asked = new Set<string>();
   readonly #started = new Set<string>();
   readonly #services = new ServiceRules();
+  readonly #volumes = new VolumeRules();
   messages = 0;
   readonly startsInLog = new Map<string, Set<string>>();
   readonly #machines: () => readonly HostActor[];
@@ -28,6 +30,7 @@ export class Invariants {
     if (message.kind === 'host') this.hosts.set((message.snapshot as Host).id, message.snapshot as Host);
     if (message.kind === 'placement') this.#placements.set((message.snapshot as { id: string }).id, message.snapshot as { status: string });
     if (message.kind === 'service') this.#services.message(message.snapshot as Service);
+    if (message.kind === 'volume') this.#volumes.message(message.snapshot as Volume, this.#living);
     if (message.kind !== 'container') return;
     const container = message.snapshot as Container;
     const { id, hostId, name } = container;
@@ -40,6 +43,7 @@ export class Invariants {
     }
     if (before !== undefined && this.#names.get(before.name) === id) this.#names.delete(before.name);
     if (container.status === 'removed') return;
+    this.#volumes.container(container);
     const holder = this.#names.get(name);
     if (holder !== undefined && holder !== id) throw new Violation(`names are unique: ${name} is of ${holder.slice(0, 8)} and of ${id.slice(0, 8)}`);
     this.#names.set(name, id);
@@ -110,8 +114,16 @@ export class Invariants {
       const made = [...engine.containers].sort();
       if (there.join() !== made.join()) wrong.push(`${hostId} has ${short(made)}, the log says ${short(there)}`);
     }
-    return [...wrong, ...this.#services.unsettled([...this.containers.values()])];
+    return [...wrong, ...this.#services.unsettled([...this.containers.values()]), ...this.#volumes.unsettled(this.#living)];
   }
+
+  /** Whether a container is on some host, or may still come to be there. */
+  readonly #living = (containerId: string): boolean => {
+    const status = this.#placements.get(containerId)?.status;
+    const here = [...this.containers.values()].filter(({ id }) => id === containerId);
+    const ended = here.some((one) => one.status === 'removed' && one.reason.kind !== 'rejected');
+    return status !== undefined && status !== 'refused' && !ended;
+  };
 }
 
 const key = ({ hostId, id }: Container): string => `${hostId} ${id}`;

@@ -5,6 +5,7 @@ export * from './http/access.ts';
 export * from './http/cluster.ts';
 export * from './http/docker-container.ts';
 export * from './http/docker-images.ts';
+export * from './http/docker-networks.ts';
 export * from './http/docker-reference.ts';
 export * from './http/docker-secrets.ts';
 export * from './http/docker-summary.ts';

@@ -53,8 +53,8 @@ export type VolumeEvent =
 
 export type VolumeCommand =
   | { readonly type: 'CreateVolume'; readonly name: string; readonly labels: Readonly<Record<string, string>>; readonly dataId: string }
-  /** Scheduler: a container is to be placed on `hostId` with it. `dataId`: of new data, where there are to be some. */
-  | { readonly type: 'TakeVolume'; readonly name: string; readonly labels: Readonly<Record<string, string>>; readonly anonymous: boolean; readonly dataId: string; readonly hostId: HostId; readonly containerId: ContainerId }
+  /** Scheduler: a container is to be placed on `hostId` with it. `dataId`: of new data, where there are to be some; `rejectedBy`: hosts that have said no to the container. */
+  | { readonly type: 'TakeVolume'; readonly name: string; readonly labels: Readonly<Record<string, string>>; readonly anonymous: boolean; readonly dataId: string; readonly hostId: HostId; readonly containerId: ContainerId; readonly rejectedBy: readonly HostId[] }
   /** A container is gone. `withAnonymous`: a volume that was made for it alone goes as well. */
   | { readonly type: 'ReleaseVolume'; readonly containerId: ContainerId; readonly withAnonymous: boolean }
   /** `gone`: users that are no more, though the volume has not heard of it. */
@@ -107,15 +107,15 @@ export function decideVolume(state: Volume | null, command: VolumeCommand, nowMs
   }
 }
 
-function take(present: Volume | null, { name, labels, anonymous, dataId, hostId, containerId }: Extract<VolumeCommand, { type: 'TakeVolume' }>, nowMs: number): Decision<VolumeEvent> {
+function take(present: Volume | null, { name, labels, anonymous, dataId, hostId, containerId, rejectedBy }: Extract<VolumeCommand, { type: 'TakeVolume' }>, nowMs: number): Decision<VolumeEvent> {
   const events: VolumeEvent[] = present === null ? [{ type: 'VolumeCreated', name, labels, dataId, anonymous, atMs: nowMs }] : [];
   const boundTo = present?.hostId ?? null;
   const users = present?.users ?? [];
   const own = users.includes(containerId);
   if (boundTo === null) events.push({ type: 'VolumeBound', hostId, dataId: present?.dataId ?? dataId, atMs: nowMs });
   else if (boundTo !== hostId) {
-    // A host that said no to the container has not used what was made for it.
-    if (present?.anonymous !== true || !own || users.length > 1) return refuse('stale', `volume ${name} is on host ${boundTo}`);
+    // A host that said no to the container has not used what was made for it. Without that no, another scheduler is placing it there.
+    if (present?.anonymous !== true || !own || users.length > 1 || !rejectedBy.includes(boundTo)) return refuse('stale', `volume ${name} is on host ${boundTo}`);
     events.push({ type: 'VolumeBound', hostId, dataId, atMs: nowMs });
   }
   if (own) return accept(...events);

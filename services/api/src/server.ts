@@ -29,6 +29,7 @@ import { Hijacked, serveUpgrades } from './http/hijack.ts';
 import { validatorCompiler } from './http/validation.ts';
 import { apiVersion, versionProblem, withoutVersion } from './http/version.ts';
 import { imageRoutes } from './images/routes.ts';
+import { networkRoutes } from './networks/routes.ts';
 import { openApiInfo, openApiRoutes } from './openapi.ts';
 import { notThereRoutes } from './system/not-there.ts';
 import { kernelRoutes } from './kernels/routes.ts';
@@ -136,6 +137,7 @@ export async function buildServer(deps: Deps): Promise<ApiServer> {
   await app.register((scope) => policyRoutes(scope, deps));
   await app.register((scope) => secretRoutes(scope, deps));
   await app.register((scope) => volumeRoutes(scope, deps));
+  await app.register((scope) => networkRoutes(scope, deps));
   await app.register((scope) => clusterServiceRoutes(scope, deps));
   await app.register((scope) => dockerServiceRoutes(scope, deps));
   await app.register((scope) => serviceLogRoutes(scope, deps));

@@ -94,9 +94,9 @@ export class Placer {
     await this.#assign(placed);
   }
 
-  /** Its volumes come first: they are on that host before anything of the container is. */
+  /** Volumes with a name come first: they are on that host before anything of the container is. */
   async #placeOn({ hostId, verdicts }: Extract<Plan, { outcome: 'place' }>, { placement, seq }: Waiting, { epoch }: Term): Promise<Placement | null> {
-    const taken = await this.#deps.volumes.take(placement, hostId);
+    const taken = await this.#deps.volumes.take(placement, 'named', hostId);
     switch (taken.outcome) {
       case 'taken':
         return await this.#decide(placement, seq, { type: 'PlaceContainer', hostId, epoch, verdicts, volumes: taken.uses });
@@ -107,13 +107,18 @@ export class Placer {
     }
   }
 
-  async #assign({ id, name, spec, hostId, predecessor, start, volumes }: Extract<Placement, { status: 'placed' }>): Promise<void> {
+  async #assign(placed: Extract<Placement, { status: 'placed' }>): Promise<void> {
+    const { id, name, spec, hostId, predecessor, start, volumes: named = [] } = placed;
+    const own = await this.#deps.volumes.take(placed, 'own', hostId);
+    // It has been placed elsewhere since, after that host had said no.
+    if (own.outcome !== 'taken') return;
+    const volumes = [...named, ...own.uses];
     const { log, clock, logger, view } = this.#deps;
     const nowMs = clock.now();
     const imageHolders = someOf(view.imageHolders(spec.image.id, hostId), id);
     const assigned = await execute({
       log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
-      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), ...(volumes === undefined ? {} : { volumes }), imageHolders }, nowMs),
+      decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), ...(volumes.length === 0 ? {} : { volumes }), imageHolders }, nowMs),
     });
     if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
   }

@@ -119,7 +119,7 @@ describe('plain HTTP', { skip, concurrency: 2 }, () => {
   });
 
   test('what is not there yet answers 501 with its name; what is not Docker\'s 404', async () => {
-    for (const [method, target, name] of [['PUT', '/volumes/x', 'VolumeUpdate'], ['GET', '/networks', 'NetworkList'], ['POST', '/build', 'ImageBuild'], ['GET', '/v1.43/swarm', 'SwarmInspect'], ['GET', '/containers/x/changes', 'ContainerChanges']] as const) {
+    for (const [method, target, name] of [['PUT', '/volumes/x', 'VolumeUpdate'], ['POST', '/networks/create', 'NetworkCreate'], ['POST', '/build', 'ImageBuild'], ['GET', '/v1.43/swarm', 'SwarmInspect'], ['GET', '/containers/x/changes', 'ContainerChanges']] as const) {
       const answer = await on.http(method, target);
       assert.equal(answer.status, 501, target);
       assert.match((JSON.parse(answer.text) as { message: string }).message, new RegExp(name));

@@ -46,7 +46,7 @@ const say = async (command: VolumeCommand): Promise<void> => {
   const done = await execute({ log, kind: 'volume', subject: volumeSubject('data'), commandId: crypto.randomUUID(), meta: { atMs: 1, service: 'api', actor: 'x', cause: null }, decide: (state) => decideVolume(state, command, 1) });
   assert.ok(done.ok);
 };
-const taken = (host = aHostId, id = dataId): VolumeCommand => ({ type: 'TakeVolume', name: 'data', labels: {}, anonymous: false, dataId: id, hostId: host, containerId: aContainerId });
+const taken = (host = aHostId, id = dataId): VolumeCommand => ({ type: 'TakeVolume', name: 'data', labels: {}, anonymous: false, dataId: id, hostId: host, containerId: aContainerId, rejectedBy: [] });
 const removed: VolumeCommand = { type: 'RemoveVolume', gone: [aContainerId] };
 
 test('an empty volume is filled, by way of a link of the image, and never again', { skip }, async () => {

@@ -1,4 +1,4 @@
-// The list of containers: every filter that Docker documents, in both spellings, and limits.
+// Lists of containers and networks: every filter that Docker documents, in both spellings, and limits.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startApi, type ApiFixture } from '../../fixtures/api-server.ts';
@@ -91,4 +91,17 @@ test('inspect with sizes; prefixes that fit more than one are refused', async ()
   }
   const answer = await api.ask('GET', `/containers/${shared}/json`);
   assert.deepEqual([answer.status, answer.json.message], [400, `Multiple IDs found with provided prefix: ${shared}`]);
+});
+
+test('networks: those that every host has, with filters, and who is on them', async () => {
+  const networks = async (filters: object): Promise<string[]> => ((await api.ask('GET', `/networks?filters=${encodeURIComponent(JSON.stringify(filters))}`)).json as { Name: string }[]).map(({ Name }) => Name);
+  assert.deepEqual(await networks({}), ['bridge', 'host', 'none']);
+  for (const [filters, expected] of [
+    [{ driver: ['null'] }, ['none']], [{ name: ['o'] }, ['host', 'none']], [{ scope: ['swarm'] }, []], [{ type: ['custom'] }, []], [{ type: ['builtin'], name: ['host'] }, ['host']], [{ dangling: ['true'] }, []], [{ label: ['a'] }, []],
+  ] as const) assert.deepEqual(await networks(filters), expected, JSON.stringify(filters));
+  const bridge = (await api.ask('GET', '/networks/bridge')).json as { Id: string; Name: string; Containers: Record<string, { Name: string }> };
+  assert.deepEqual(Object.values(bridge.Containers).map(({ Name }) => Name).sort(), ['first', 'third']);
+  assert.deepEqual(Object.keys(bridge.Containers).sort(), [ids.first, ids.third].sort());
+  assert.equal(((await api.ask('GET', `/networks/${bridge.Id.slice(0, 12)}`)).json as { Name: string }).Name, 'bridge');
+  assert.deepEqual(((await api.ask('GET', '/networks/none')).json as { Containers: object }).Containers, {});
 });

@@ -72,7 +72,7 @@ describe('credentials of members', () => {
   });
 
   test('a host cannot write as another one', async () => {
-    for (const subject of ['evt.container.second.b', 'evt.exec.second.e', 'evt.image.second.i', 'evt.host.second', 'evt.placement.p', 'evt.token.t', 'host.second.beat', 'host.second.call.host.shutdown', 'host.second.pipe.image.pull', '$KV.names.web', '$KV.leases.scheduler']) await refused(host, subject);
+    for (const subject of ['evt.container.second.b', 'evt.exec.second.e', 'evt.image.second.i', 'evt.host.second', 'evt.placement.p', 'evt.volume.data', 'evt.token.t', 'host.second.beat', 'host.second.call.host.shutdown', 'host.second.pipe.image.pull', '$KV.names.web', '$KV.leases.scheduler']) await refused(host, subject);
   });
 
   test('a host cannot read of another one, by no request that JetStream has', async () => {

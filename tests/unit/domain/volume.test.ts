@@ -7,7 +7,7 @@ const [one, two] = ['1', '2'].map((digit) => containerId(digit.repeat(64))) as [
 const [here, there] = [hostId('here'), hostId('there')];
 const create: VolumeCommand = { type: 'CreateVolume', name: 'my.data', labels: { a: 'b' }, dataId: 'd1' };
 const take = (different: Partial<Extract<VolumeCommand, { type: 'TakeVolume' }>> = {}): VolumeCommand =>
-  ({ type: 'TakeVolume', name: 'my.data', labels: {}, anonymous: false, dataId: 'd2', hostId: here, containerId: one, ...different });
+  ({ type: 'TakeVolume', name: 'my.data', labels: {}, anonymous: false, dataId: 'd2', hostId: here, containerId: one, rejectedBy: [], ...different });
 const release = (id = one, withAnonymous = false): VolumeCommand => ({ type: 'ReleaseVolume', containerId: id, withAnonymous });
 const remove = (...gone: (typeof one)[]): VolumeCommand => ({ type: 'RemoveVolume', gone });
 
@@ -60,7 +60,8 @@ test('an anonymous volume goes with its container where that is asked for, but n
 });
 
 test('an anonymous volume goes along when a host says no to its container; what was there is to go', () => {
-  const moved = after(take({ anonymous: true }), take({ anonymous: true, hostId: there, dataId: 'd3' }));
+  const moved = after(take({ anonymous: true }), take({ anonymous: true, hostId: there, dataId: 'd3', rejectedBy: [here] }));
+  assert.match(String(types(after(take({ anonymous: true })), take({ anonymous: true, hostId: there, dataId: 'd3' }))), /^stale/);
   assert.deepEqual([moved?.hostId, moved?.dataId, moved?.users], [there, 'd3', [one]]);
   assert.ok(moved !== null);
   assert.deepEqual([dataToRemove(moved, here), dataToRemove(moved, there)], [['d2'], []]);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { toMessage, volumeSubject, type Message, type Recorded } from '@pouch/contracts';
-import { anonymousLabel, containerId, hostId, type Container, type ContainerSpec, type Mount, type Placement, type Volume } from '@pouch/domain';
+import { anonymousLabel, containerId, hostId, type Container, type Mount, type Placement, type Volume } from '@pouch/domain';
 import { MemoryEventLog } from '@pouch/eventlog';
 import { nullLogger, systemClock } from '@pouch/process';
 import { View } from '../../../services/scheduler/src/view.ts';
@@ -13,7 +13,7 @@ import { aSpec } from '../../fixtures/domain.ts';
 const [a, b] = [hostId('a'), hostId('b')];
 const idOf = (digit: string) => containerId(digit.repeat(64));
 const mount = (name: string | null, target = '/data'): Mount => ({ type: 'volume', declaredAs: 'mounts', name, target, readonly: false, noCopy: false, labels: { team: 'x' } });
-const asking = (digit: string, ...mounts: Mount[]): { id: ReturnType<typeof idOf>; spec: ContainerSpec } => ({ id: idOf(digit), spec: aSpec({ mounts }) });
+const asking = (digit: string, ...mounts: Mount[]): Pick<Placement, 'id' | 'spec' | 'rejections'> => ({ id: idOf(digit), spec: aSpec({ mounts }), rejections: [] });
 
 function cluster() {
   const log = new MemoryEventLog<Message>({ check: toMessage });
@@ -28,28 +28,41 @@ function cluster() {
 test('two schedulers that bind one volume to two hosts: one of them is told to choose anew', async () => {
   const { scheduler, volume } = cluster();
   const [one, two] = [scheduler(), scheduler()];
-  const outcomes = await Promise.all([one.keeper.take(asking('1', mount('data')), a), two.keeper.take(asking('2', mount('data')), b)]);
+  const outcomes = await Promise.all([one.keeper.take(asking('1', mount('data')), 'named', a), two.keeper.take(asking('2', mount('data')), 'named', b)]);
   assert.deepEqual(outcomes.map(({ outcome }) => outcome).sort(), ['elsewhere', 'taken']);
   const bound = await volume('data');
   assert.equal(bound?.users.length, 1);
   // Whoever won gets the same again, and the other one's container comes to the same host.
   const [winner, loser] = bound.users[0] === idOf('1') ? (['1', '2'] as const) : (['2', '1'] as const);
-  const again = await one.keeper.take(asking(winner, mount('data')), bound.hostId ?? a);
+  const again = await one.keeper.take(asking(winner, mount('data')), 'named', bound.hostId ?? a);
   assert.deepEqual(again, { outcome: 'taken', uses: [{ name: 'data', dataId: bound.dataId }] });
-  assert.equal((await two.keeper.take(asking(loser, mount('data')), bound.hostId ?? a)).outcome, 'taken');
+  assert.equal((await two.keeper.take(asking(loser, mount('data')), 'named', bound.hostId ?? a)).outcome, 'taken');
   assert.equal((await volume('data'))?.users.length, 2);
 });
 
 test('what is taken is known at once, before the log has told of it', async () => {
   const { scheduler } = cluster();
   const { view, keeper } = scheduler();
-  await keeper.take(asking('1', mount('data'), mount(null, '/own')), b);
+  await keeper.take(asking('1', mount('data'), mount(null, '/own')), 'named', b);
   assert.equal(view.volumes.placeOf('data'), b);
+});
+
+test("a container's own volume follows it only from a host that has said no", async () => {
+  const { scheduler, volume } = cluster();
+  const asked = asking('1', mount(null));
+  const taken = await scheduler().keeper.take(asked, 'own', a);
+  assert.ok(taken.outcome === 'taken');
+  assert.equal((await scheduler().keeper.take(asked, 'own', b)).outcome, 'elsewhere');
+  const rejections = [{ hostId: a, filter: 'host', reason: 'full', score: null }];
+  assert.equal((await scheduler().keeper.take({ ...asked, rejections }, 'own', b)).outcome, 'taken');
+  // Whoever has not heard of that is too late.
+  assert.equal((await scheduler().keeper.take(asked, 'own', a)).outcome, 'elsewhere');
+  assert.equal((await volume(taken.uses[0]?.name ?? ''))?.hostId, b);
 });
 
 test('an anonymous volume has the labels of its mount and the one that says what it is', async () => {
   const { scheduler, volume } = cluster();
-  const taken = await scheduler().keeper.take(asking('1', mount(null)), a);
+  const taken = await scheduler().keeper.take(asking('1', mount(null)), 'own', a);
   assert.ok(taken.outcome === 'taken');
   assert.deepEqual((await volume(taken.uses[0]?.name ?? ''))?.labels, { team: 'x', [anonymousLabel]: '' });
 });
@@ -57,9 +70,10 @@ test('an anonymous volume has the labels of its mount and the one that says what
 test('a container that is gone is taken out of its volumes, with those of its own where that was asked for; by a scheduler that has just begun, too', async () => {
   const { log, scheduler, volume } = cluster();
   const asked = asking('1', mount('data'), mount(null, '/own'));
-  const taken = await scheduler().keeper.take(asked, a);
+  assert.equal((await scheduler().keeper.take(asked, 'named', a)).outcome, 'taken');
+  const taken = await scheduler().keeper.take(asked, 'own', a);
   assert.ok(taken.outcome === 'taken');
-  const own = taken.uses[1]?.name ?? '';
+  const own = taken.uses[0]?.name ?? '';
   const later = scheduler();
   for (const name of ['data', own]) later.view.apply(await log.last(volumeSubject(name)) as unknown as Recorded);
   const { id, spec } = asked;
@@ -76,10 +90,14 @@ test('a container that is gone is taken out of its volumes, with those of its ow
 });
 
 test('users of whom nothing is known are found by the sweep; those that are known stay', async () => {
-  const { scheduler, volume } = cluster();
+  const { log, scheduler, volume } = cluster();
   const { view, keeper } = scheduler();
-  await keeper.take(asking('1', mount('data')), a);
-  await keeper.take(asking('2', mount('data')), a);
+  await keeper.take(asking('1', mount('data')), 'named', a);
+  await keeper.take(asking('2', mount('data')), 'named', a);
+  // Not before the log has told of the volume: what it has not told of may be of others.
+  view.volumes.sweep(() => false);
+  assert.deepEqual(view.volumes.releases(), []);
+  view.apply(await log.last(volumeSubject('data')) as unknown as Recorded);
   view.promise({ id: idOf('2'), name: 'known', spec: aSpec() } as Placement, a);
   view.volumes.sweep((id) => view.nameOf(id) !== null);
   keeper.work({ epoch: 1, signal: new AbortController().signal });

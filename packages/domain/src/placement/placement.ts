@@ -71,6 +71,8 @@ export function decidePlacement(state: Placement | null, command: PlacementComma
   switch (command.type) {
     case 'PlaceContainer':
       if (state.status !== 'requested') return refuse('stale', `container ${state.name} is ${state.status} already`);
+      // Chosen before the host said no: there it cannot come to be any more.
+      if (state.rejections.some(({ hostId }) => hostId === command.hostId)) return refuse('stale', `host ${command.hostId} has refused container ${state.name}`);
       return accept({ type: 'ContainerPlaced', hostId: command.hostId, epoch: command.epoch, verdicts: command.verdicts, ...placedVolumes(command), atMs: nowMs });
     case 'ReportRejection':
       if (state.status !== 'placed' || state.hostId !== command.hostId) return accept();

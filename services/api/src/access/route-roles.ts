@@ -7,7 +7,7 @@ const read = [
   'GET /containers/json', 'GET /containers/:id/json', 'GET /containers/:id/top', 'GET /containers/:id/stats', 'GET /containers/:id/logs', 'POST /containers/:id/wait', 'GET /exec/:id/json',
   'GET /images/json', 'GET /images/:name/json', 'GET /images/:name/history', 'GET /images/:name/get', 'GET /images/*',
   'GET /cluster/hosts', 'GET /cluster/health', 'GET /cluster/events', 'GET /cluster/containers', 'GET /cluster/containers/:id', 'GET /cluster/containers/:id/history', 'GET /cluster/containers/:id/console',
-  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy', 'GET /secrets', 'GET /secrets/:id', 'GET /volumes', 'GET /volumes/:name',
+  'GET /cluster/kernels', 'GET /cluster/kernels/:name', 'GET /cluster/policy', 'GET /secrets', 'GET /secrets/:id', 'GET /volumes', 'GET /volumes/:name', 'GET /networks', 'GET /networks/:id',
   'GET /services', 'GET /services/:id', 'GET /services/:id/logs', 'GET /tasks', 'GET /tasks/:id', 'GET /tasks/:id/logs', 'GET /nodes', 'GET /nodes/:id', 'GET /cluster/services', 'GET /cluster/services/:id',
   ...endpointsNotThere,
 ];

@@ -1,7 +1,8 @@
 // What people want of volumes, into the log; answered when the projection shows it. Which host a volume is on is the scheduler's to decide.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { volumeSubject } from '@pouch/contracts';
-import { decideVolume, volumesOf, type Container, type ContainerId, type Volume, type VolumeCommand } from '@pouch/domain';
+import { decideVolume, volumeId, volumesOf, type Container, type ContainerId, type Volume, type VolumeCommand } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { refused } from '../errors.ts';
@@ -11,9 +12,11 @@ import type { Asking } from './requests.ts';
 type VolumeDeps = Pick<Deps, 'log' | 'projection' | 'clock'>;
 
 const showMs = 30_000;
+const lookMs = 20;
+const maxLooks = 250;
 
 /** The volume after the command; null: there is none, and nothing was to be done. Rejects with an HttpError where the rules refuse it. */
-export async function commandVolume({ log, projection, clock }: VolumeDeps, name: string, command: Exclude<VolumeCommand, { type: 'TakeVolume' }>, { actor, signal }: Asking): Promise<Volume | null> {
+export async function commandVolume({ log, projection, clock }: VolumeDeps, name: string, command: Extract<VolumeCommand, { type: 'CreateVolume' | 'RemoveVolume' }>, { actor, signal }: Asking): Promise<Volume | null> {
   const nowMs = clock.now();
   const outcome = await execute({
     log, kind: 'volume', subject: volumeSubject(name), commandId: randomUUID(), meta: { atMs: nowMs, service: 'api', actor, cause: null },
@@ -24,10 +27,13 @@ export async function commandVolume({ log, projection, clock }: VolumeDeps, name
   return outcome.snapshot;
 }
 
-/** The scheduler does the same when it hears of the end; whoever removes a container and then its volumes should not meet what it has not done yet. */
-export async function releaseVolumes(deps: VolumeDeps, { id, spec }: Container, { withAnonymous }: { readonly withAnonymous: boolean }, asking: Asking): Promise<void> {
-  if (deps.projection.present.container(id) !== null) return;
-  for (const { name } of volumesOf(id, spec.mounts)) await commandVolume(deps, name, { type: 'ReleaseVolume', containerId: id, withAnonymous }, asking);
+/**
+ * A removed container's own volumes go with it: the scheduler sees to that when it hears of the end, and whoever lists volumes next should not meet them any more. Where no
+ * scheduler is there, they go later.
+ */
+export async function ownVolumesGone({ projection: { present } }: Pick<Deps, 'projection'>, { id, spec }: Container, signal: AbortSignal): Promise<void> {
+  const isLeft = ({ name, mount }: ReturnType<typeof volumesOf>[number]): boolean => mount.name === null && present.record('volume', volumeId(name))?.state.users.includes(id) === true;
+  for (let looks = 0; looks < maxLooks && !signal.aborted && present.container(id) === null && volumesOf(id, spec.mounts).some(isLeft); looks++) await delay(lookMs);
 }
 
 /** Users of a volume that are no more. The projection has the request for a container before the container has the volume, so that one it knows nothing of is gone. */

@@ -11,7 +11,7 @@ import { createContainer, newContainerId } from '../commands/create.ts';
 import { checkedName } from '../commands/names.ts';
 import { renameContainer } from '../commands/rename.ts';
 import { requestAction } from '../commands/requests.ts';
-import { releaseVolumes } from '../commands/volumes.ts';
+import { ownVolumesGone } from '../commands/volumes.ts';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError } from '../errors.ts';
 import { askedSecrets } from '../secrets/attach.ts';
@@ -129,7 +129,7 @@ function actionRoutes(app: FastifyInstance, deps: Deps): void {
     const withAnonymous = request.query.v === true;
     const asking = { actor: actorOf(request), signal: clientGone(reply) };
     await requestAction(deps, stored, { kind: 'remove', force: request.query.force ?? false, ...(withAnonymous ? { volumes: true } : {}) }, asking);
-    await releaseVolumes(deps, stored.state, { withAnonymous }, asking);
+    if (withAnonymous) await ownVolumesGone(deps, stored.state, asking.signal);
     return await reply.status(204).send();
   });
 }

@@ -16,8 +16,6 @@ const endpoints: readonly (readonly [name: string, method: HTTPMethods, path: st
   ['DistributionInspect', 'GET', '/distribution/*'],
   ['Session', 'POST', '/session'],
   ['Grpc', 'POST', '/grpc'],
-  ['NetworkList', 'GET', '/networks'],
-  ['NetworkInspect', 'GET', '/networks/:id'],
   ['NetworkDelete', 'DELETE', '/networks/:id'],
   ['NetworkCreate', 'POST', '/networks/create'],
   ['NetworkConnect', 'POST', '/networks/:id/connect'],

@@ -28,24 +28,28 @@ export class VolumeKeeper {
     this.#deps = deps;
   }
 
-  /** Makes all volumes of a container be on a host, and it one of their users, so that none of them can be removed. */
-  async take({ id, spec }: Pick<Placement, 'id' | 'spec'>, hostId: HostId): Promise<Taken> {
+  /**
+   * Makes volumes of a container be on a host, and it one of their users, so that none of them can be removed. Those with a name come before it is placed, for they have a say
+   * in that; its own come when it has been, for they follow it.
+   */
+  async take({ id, spec, rejections }: Pick<Placement, 'id' | 'spec' | 'rejections'>, which: 'named' | 'own', hostId: HostId): Promise<Taken> {
     const { volumes, log, clock } = this.#deps;
     const uses: VolumeUse[] = [];
     for (const { name, mount } of volumesOf(id, spec.mounts)) {
+      const anonymous = mount.name === null;
+      if (anonymous !== (which === 'own')) continue;
       const nowMs = clock.now();
       const known = volumes.get(name);
-      const anonymous = mount.name === null;
       const labels = anonymous ? { ...mount.labels, [anonymousLabel]: '' } : mount.labels;
       const dataId = randomBytes(16).toString('hex');
       const executed = await execute({
         log, kind: 'volume', subject: volumeSubject(name), commandId: randomUUID(), meta: meta(nowMs), cached: known === undefined ? { seq: 0, snapshot: null } : { seq: known.seq, snapshot: known.volume },
-        decide: (state) => decideVolume(state, { type: 'TakeVolume', name, labels, anonymous, dataId, hostId, containerId: id }, nowMs),
+        decide: (state) => decideVolume(state, { type: 'TakeVolume', name, labels, anonymous, dataId, hostId, containerId: id, rejectedBy: rejections.map((rejection) => rejection.hostId) }, nowMs),
       });
       if (!executed.ok) return executed.refusal.code === 'stale' ? { outcome: 'elsewhere' } : { outcome: 'refused', message: executed.refusal.message };
       const volume = executed.snapshot;
       if (volume === null) throw new TypeError(`volume ${name}: taking it led to no state`);
-      volumes.apply(volume, executed.seq);
+      volumes.learn(volume, executed.seq);
       uses.push({ name, dataId: volume.dataId });
     }
     return { outcome: 'taken', uses };
@@ -74,7 +78,7 @@ export class VolumeKeeper {
         log, kind: 'volume', subject: volumeSubject(name), commandId: randomUUID(), meta: meta(nowMs), cached: { seq: known.seq, snapshot: known.volume },
         decide: (state) => decideVolume(state, { type: 'ReleaseVolume', containerId, withAnonymous }, nowMs),
       });
-      if (executed.ok && executed.snapshot !== null) volumes.apply(executed.snapshot, executed.seq);
+      if (executed.ok && executed.snapshot !== null) volumes.learn(executed.snapshot, executed.seq);
       if (executed.ok && executed.appended) logger.info({ containerId, volume: name, removed: executed.snapshot?.state === 'removed' }, 'container taken out of its volume');
     }
   }

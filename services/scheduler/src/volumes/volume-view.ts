@@ -15,15 +15,22 @@ export interface Release {
 }
 
 export class VolumeView {
-  /** Those that are there, by name. */
-  readonly #volumes = new Map<string, KnownVolume>();
+  /** Those that are there, by name, as the log has told. */
+  readonly #heard = new Map<string, KnownVolume>();
+  /** As this scheduler's own appends have left them, until the log tells of them: it may not have told yet of containers that they have. */
+  readonly #learned = new Map<string, KnownVolume>();
   readonly #releases = new Map<ContainerId, Release>();
 
+  /** The log has told. */
   apply(volume: Volume, seq: number): void {
-    const known = this.#volumes.get(volume.name);
-    if (known !== undefined && known.seq >= seq) return;
-    if (volume.state === 'present') this.#volumes.set(volume.name, { volume, seq });
-    else this.#volumes.delete(volume.name);
+    if ((this.#learned.get(volume.name)?.seq ?? 0) <= seq) this.#learned.delete(volume.name);
+    if (volume.state === 'present') this.#heard.set(volume.name, { volume, seq });
+    else this.#heard.delete(volume.name);
+  }
+
+  /** An append of one's own. */
+  learn(volume: Volume, seq: number): void {
+    if (seq > (this.get(volume.name)?.seq ?? 0)) this.#learned.set(volume.name, { volume, seq });
   }
 
   /** A container, or the request for one, has ended. */
@@ -32,12 +39,14 @@ export class VolumeView {
     if (names.length > 0) this.#releases.set(id, { containerId: id, names, withAnonymous });
   }
 
+  /** As it was last known, removed ones among them. */
   get(name: string): KnownVolume | undefined {
-    return this.#volumes.get(name);
+    return this.#learned.get(name) ?? this.#heard.get(name);
   }
 
   placeOf(name: string): HostId | null {
-    return this.#volumes.get(name)?.volume.hostId ?? null;
+    const volume = this.get(name)?.volume;
+    return volume?.state === 'present' ? volume.hostId : null;
   }
 
   /** What is to be done about containers that are gone. To be asked only where the log has been read: what nothing is to be done about is forgotten. */
@@ -46,9 +55,9 @@ export class VolumeView {
     return [...this.#releases.values()];
   }
 
-  /** Finds what was missed: users of whom nothing is known any more. */
+  /** Finds what was missed: users of whom nothing is known any more, where the log has told of all that came before them. */
   sweep(isKnown: (containerId: ContainerId) => boolean): void {
-    for (const { volume } of this.#volumes.values()) {
+    for (const { volume } of this.#heard.values()) {
       for (const containerId of volume.users) {
         if (isKnown(containerId) || this.#releases.has(containerId)) continue;
         this.#releases.set(containerId, { containerId, names: [volume.name], withAnonymous: false });
@@ -57,6 +66,6 @@ export class VolumeView {
   }
 
   #uses(name: string, containerId: ContainerId): boolean {
-    return this.#volumes.get(name)?.volume.users.includes(containerId) === true;
+    return this.get(name)?.volume.users.includes(containerId) === true;
   }
 }
