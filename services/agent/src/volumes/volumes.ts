@@ -135,6 +135,7 @@ export class Volumes {
     const { logger } = this.#deps;
     const { signal } = this.#stopped;
     while (this.#due.size > 0 && !signal.aborted) {
+      let failed = false;
       for (const dataId of [...this.#due]) {
         if (signal.aborted) return;
         try {
@@ -143,10 +144,11 @@ export class Volumes {
           this.#here.delete(dataId);
           logger.info({ dataId }, "a removed volume's data are gone");
         } catch (error) {
+          failed = true;
           logger.warn({ err: error, dataId }, "a removed volume's data could not be taken away; it is tried again");
         }
       }
-      if (this.#due.size > 0) await delay(retryMs, undefined, { signal }).catch(() => undefined);
+      if (failed) await delay(retryMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }
