@@ -1,4 +1,5 @@
 // The agent's side: answers calls and serves pipes for one host.
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDelivery, isPipeEnd, pipePrefix, type HostCallName, type HostCalls, type HostPipeName, type HostPipes, type NatsRole } from '@pouch/contracts';
 import type { Logger } from '@pouch/process';
 import type { Msg, NatsConnection } from 'nats';
@@ -11,6 +12,8 @@ import type { Pipe } from './pipe.ts';
 export const maxCalls = 256;
 /** Pipes that one host serves at once; more are refused. */
 export const maxPipes = 4_096;
+/** For answers to leave at the end. */
+const flushMs = 2_000;
 
 export type CallHandlers = { readonly [N in HostCallName]?: (params: HostCalls[N]['params']) => Promise<HostCalls[N]['result']> };
 
@@ -76,7 +79,8 @@ export function serveHost(connection: NatsConnection, hostId: string, handlers: 
     async stop() {
       for (const subscription of subscriptions) subscription.unsubscribe();
       endpoint.close();
-      if (!connection.isClosed()) await connection.flush();
+      // What is on its way to callers. A connection that is away has nothing of it: it rejects at the next dial, or keeps silent.
+      if (!connection.isClosed()) await Promise.race([connection.flush().catch(() => undefined), delay(flushMs, undefined, { ref: false })]);
     },
   };
 }

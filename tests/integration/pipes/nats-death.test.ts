@@ -20,13 +20,21 @@ async function both(t: TestContext, pipes: PipeHandlers, config?: string) {
   await hostSide.flush();
   t.after(async () => {
     client.close();
-    await server.stop().catch(() => undefined); // its connection may be in the middle of coming back
+    await server.stop();
     await apiSide.close();
     await hostSide.close();
     await nats.stop();
   });
   return { nats, client, server };
 }
+
+test('a host stops serving while nats-server is away, and while its connection comes back', { timeout: 60_000 }, async (t) => {
+  const { nats, server } = await both(t, {});
+  await nats.kill9();
+  const away = server.stop();
+  const comingBack = nats.restart().then(async () => await server.stop());
+  await Promise.all([away, comingBack]);
+});
 
 test('both ends notice that nats-server died, and new pipes open when it is back', { timeout: 120_000 }, async (t) => {
   const { nats, client, server } = await both(t, {
