@@ -30,18 +30,25 @@ export async function serviceLogRoutes(app: FastifyInstance, deps: Deps): Promis
   const { projection } = deps;
   const schema = (summary: string) => ({ schema: { summary, tags, params: DockerIdParams, querystring: DockerServiceLogsQuery } });
   app.get<Asked>('/services/:id/logs', schema("A service's output so far, and as it comes"), async (request, reply) => {
+    const asked = logsAsked(request.query, deps.clock.now());
     const { state } = requireService(projection, request.params.id);
-    await sendLogs(deps, places, state, null, request, reply);
+    await sendLogs(deps, places, { service: state, only: null, asked }, request, reply);
   });
   app.get<Asked>('/tasks/:id/logs', schema("A replica's output so far, and as it comes"), async (request, reply) => {
+    const asked = logsAsked(request.query, deps.clock.now());
     const { service, task } = requireTask(projection, request.params.id);
-    await sendLogs(deps, places, service, task.id, request, reply);
+    await sendLogs(deps, places, { service, only: task.id, asked }, request, reply);
   });
 }
 
-/** `only`: the container of the one task that is asked for. */
-async function sendLogs({ hosts, projection, clock, logger }: Deps, places: ReadingPlaces, service: Service, only: string | null, request: FastifyRequest<Asked>, reply: FastifyReply): Promise<void> {
-  const asked = logsAsked(request.query, clock.now());
+interface Wanted {
+  readonly service: Service;
+  /** The container of the one task that is asked for. */
+  readonly only: string | null;
+  readonly asked: ReturnType<typeof logsAsked>;
+}
+
+async function sendLogs({ hosts, projection, clock, logger }: Deps, places: ReadingPlaces, { service, only, asked }: Wanted, request: FastifyRequest<Asked>, reply: FastifyReply): Promise<void> {
   const [template] = service.spec.templates;
   if (template !== undefined) requireReadableLog(template);
   if (!places.take()) throw new HttpError(503, `the output of ${maxPlaces} replicas is being read already: try again later`);
