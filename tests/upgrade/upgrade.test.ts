@@ -75,7 +75,9 @@ test('nothing stops while every process is replaced, and what the older version 
   assert.deepEqual(await states(), before);
   assert.equal(await portsOf(), port);
   assert.equal(await on.p('service', 'ps', 'twins', '--format', '{{.ID}}'), tasks);
-  assert.equal(await eventsUntilThen(), told);
+  // This version may tell more of the same log.
+  const toldLines = told.split('\n');
+  assert.deepEqual((await eventsUntilThen()).split('\n').filter((line) => toldLines.includes(line)), toldLines);
   const numbers = (await on.p('logs', 'talks')).split('\n').map(Number);
   assert.deepEqual(numbers, numbers.map((_, at) => at + 1), 'no line of the time between is missing');
   assert.equal(await on.p('exec', 'quiet', 'cat', '/run/secrets/key'), 'of the older version');
