@@ -19,7 +19,8 @@ export async function assertBook(entry: Entry, { socket, book }: BookOptions): P
   const types = (await historyOf(socket, id)).map(({ type }) => type);
   const count = (type: string): number => types.filter((one) => one === type).length;
   const told = `${name}: ${JSON.stringify(entry)} ${types.join(' ')}`;
-  assert.equal(count('ContainerAssigned'), 1, told);
+  // A host that was lost before it had made it, or cannot take it, says no, and another one has it.
+  assert.equal(count('ContainerAssigned'), 1 + count('ContainerRejected'), told);
   assert.equal(count('ContainerCreated'), 1, told);
   assert.ok(count('ContainerStarted') >= 1 && count('ContainerStarted') <= entry.starts, told);
   assert.equal(count('ContainerStartFailed'), 0, told);
