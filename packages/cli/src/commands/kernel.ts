@@ -1,9 +1,8 @@
 // `pouch kernel add|ls|inspect|rm`: the catalogue of guest kernels for containers that are virtual machines. Shapes are the contracts'.
 import type { ClusterKernel, ClusterKernels, KernelAdded, KernelOnHost } from '@pouch/contracts';
 import type { Context } from '../context.ts';
-import { render, type Column } from '../format/output.ts';
+import { inspected, render, type Column } from '../format/output.ts';
 import { humanAgo, humanSize } from '../format/sizes.ts';
-import { toTemplate } from '../format/template.ts';
 import { UsageError } from '../errors.ts';
 import { kernelArchive } from '../kernels/archive.ts';
 import { several } from './several.ts';
@@ -88,11 +87,7 @@ export async function inspect(context: Context, names: readonly string[], flags:
   const client = await context.client();
   const kernels: ClusterKernel[] = [];
   for (const name of names) kernels.push(await client.json<ClusterKernel>('GET', `/cluster/kernels/${encodeURIComponent(name)}`));
-  if (flags.format === undefined) process.stdout.write(`${JSON.stringify(kernels, null, 4)}\n`);
-  else {
-    const template = flags.format === 'json' ? JSON.stringify : toTemplate(flags.format);
-    process.stdout.write(kernels.map((kernel) => `${template(kernel)}\n`).join(''));
-  }
+  process.stdout.write(inspected(flags.format, kernels));
   return 0;
 }
 

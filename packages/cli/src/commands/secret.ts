@@ -4,9 +4,8 @@ import { buffer } from 'node:stream/consumers';
 import type { DockerSecret, SecretsSealedAgain } from '@pouch/contracts';
 import type { Context } from '../context.ts';
 import { CliError, UsageError } from '../errors.ts';
-import { render, type Column } from '../format/output.ts';
+import { inspected, render, type Column } from '../format/output.ts';
 import { humanAgo } from '../format/sizes.ts';
-import { toTemplate } from '../format/template.ts';
 import { toRecord } from '../settings/values.ts';
 import { several } from './several.ts';
 
@@ -38,11 +37,7 @@ export async function inspect(context: Context, names: readonly string[], flags:
   const client = await context.client();
   const secrets: DockerSecret[] = [];
   for (const name of names) secrets.push(await client.json<DockerSecret>('GET', `/secrets/${encodeURIComponent(name)}`));
-  if (flags.format === undefined) process.stdout.write(`${JSON.stringify(secrets, null, 4)}\n`);
-  else {
-    const template = flags.format === 'json' ? JSON.stringify : toTemplate(flags.format);
-    process.stdout.write(secrets.map((secret) => `${template(secret)}\n`).join(''));
-  }
+  process.stdout.write(inspected(flags.format, secrets));
   return 0;
 }
 

@@ -3,9 +3,8 @@ import type { ClusterService, ClusterServices, ClusterTask } from '@pouch/contra
 import type { Context } from '../context.ts';
 import { segment, type EngineClient } from '../engine/client.ts';
 import { ApiError, UsageError } from '../errors.ts';
-import { render, type Column } from '../format/output.ts';
+import { inspected, render, type Column } from '../format/output.ts';
 import { humanAgo } from '../format/sizes.ts';
-import { toTemplate } from '../format/template.ts';
 import { followRollout } from '../progress/rollout.ts';
 import { toCreateBody } from '../settings/create-body.ts';
 import { serviceSettings, toChanges, type ServiceFlags } from '../settings/service-flags.ts';
@@ -86,11 +85,7 @@ export async function inspect(context: Context, names: readonly string[], flags:
   const client = await context.client();
   const services: ClusterService[] = [];
   for (const name of names) services.push(await client.json<ClusterService>('GET', path(name)));
-  if (flags.format === undefined) process.stdout.write(`${JSON.stringify(services, null, 4)}\n`);
-  else {
-    const template = flags.format === 'json' ? JSON.stringify : toTemplate(flags.format);
-    process.stdout.write(services.map((service) => `${template(service)}\n`).join(''));
-  }
+  process.stdout.write(inspected(flags.format, services));
   return 0;
 }
 

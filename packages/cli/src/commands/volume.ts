@@ -3,9 +3,8 @@ import { createInterface } from 'node:readline/promises';
 import type { DockerVolume } from '@pouch/contracts';
 import type { Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { render, type Column } from '../format/output.ts';
+import { inspected, render, type Column } from '../format/output.ts';
 import { humanSize } from '../format/sizes.ts';
-import { toTemplate } from '../format/template.ts';
 import { toRecord } from '../settings/values.ts';
 import { filtersParameter, toFilters } from './filters.ts';
 import { several } from './several.ts';
@@ -38,11 +37,7 @@ export async function inspect(context: Context, names: readonly string[], flags:
   const client = await context.client();
   const volumes: DockerVolume[] = [];
   for (const name of names) volumes.push(await client.json<DockerVolume>('GET', pathOf(name)));
-  if (flags.format === undefined) process.stdout.write(`${JSON.stringify(volumes, null, 4)}\n`);
-  else {
-    const template = flags.format === 'json' ? JSON.stringify : toTemplate(flags.format);
-    process.stdout.write(volumes.map((volume) => `${template(volume)}\n`).join(''));
-  }
+  process.stdout.write(inspected(flags.format, volumes));
   return 0;
 }
 

@@ -22,3 +22,10 @@ export function render<R extends Row>(format: string | undefined, columns: reado
   const template = toTemplate(format);
   return rows.map((row) => `${template(row)}\n`).join('');
 }
+
+/** What `inspect` shows: one JSON array for people, with `json` an object a line, else a template's line for each. */
+export function inspected(format: string | undefined, values: readonly object[]): string {
+  if (format === undefined) return `${JSON.stringify(values, null, 4)}\n`;
+  const text: (value: Row) => string = format === 'json' ? JSON.stringify : toTemplate(format);
+  return values.map((value) => `${text(value as Row)}\n`).join('');
+}
