@@ -3,6 +3,8 @@
  *
  *   pouch-log dir PATH start ID [max-size BYTES] [max-file COUNT] [tty 1]       started by containerd's shim, from a binary:// URI:
  *       stdout is fd 3, stderr fd 4, closing fd 5 tells the shim that we are ready; SIGTERM means "the container is over".
+ *       With POUCH_LOG_BEGIN=6 in the environment (our own shim) nothing is read of them before a byte comes from fd 6, and nothing at all where
+ *       that ends without one: until the program is let go the runtime's own init has its streams, and what it says there is no output.
  *   pouch-log --fifo OUT ERR dir PATH start ID …                                 for containers whose stdio are FIFOs:
  *       goes into the background once the FIFOs are open and the start is in the log; exit code 0 says so. ERR can be "-".
  *       A FIFO that has had no writer for 150 s (wait-ms) counts as ended; with a writer it ends when the last one is gone.
@@ -33,7 +35,7 @@
 #define START_ID_MAX 256u
 #define END_TRIES 10            /* × 100 ms: the end record is worth waiting for space */
 
-enum { SHIM_STDOUT = 3, SHIM_STDERR = 4, SHIM_READY = 5 };
+enum { SHIM_STDOUT = 3, SHIM_STDERR = 4, SHIM_READY = 5, SHIM_BEGIN = 6 };
 
 struct source {
 	int fd;          /* -1 once ended */
@@ -172,6 +174,25 @@ static void copy(struct log_file *log, struct source sources[2], int signals, in
 	}
 }
 
+/* Whether the program is let go. The shim holds the other end: it says so, or ends, or says that the container is over. */
+static bool begins(int signals)
+{
+	for (;;) {
+		struct pollfd polled[2] = { { SHIM_BEGIN, POLLIN, 0 }, { signals, POLLIN, 0 } };
+		char byte;
+		if (poll(polled, 2, -1) < 0) {
+			if (errno == EINTR) continue;
+			return true;
+		}
+		/* First: of a program that has ended already both are there. */
+		if (polled[0].revents == 0) return false;
+		ssize_t got = read(SHIM_BEGIN, &byte, 1);
+		if (got < 0 && errno == EINTR) continue;
+		close(SHIM_BEGIN);
+		return got == 1;
+	}
+}
+
 static void append_end(struct log_file *log, const char *start)
 {
 	struct timespec pause = { 0, 100 * 1000 * 1000 };
@@ -245,7 +266,8 @@ int main(int argc, char **argv)
 	if (fifo) go_into_background();
 	else close(SHIM_READY);
 
-	copy(&options.log, sources, signals, options.first_writer_ms);
+	const char *begin = getenv("POUCH_LOG_BEGIN");
+	if (fifo || begin == NULL || strcmp(begin, "6") != 0 || begins(signals)) copy(&options.log, sources, signals, options.first_writer_ms);
 	append_end(&options.log, options.start);
 	log_close(&options.log);
 	return 0;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -27,9 +27,9 @@ describe('containerd-shim-pouch-v2', { skip: containerdMissing() || busyboxMissi
   });
   after(async () => { await containerd.stop(); });
 
-  async function withContainer(command: string[], work: (id: string) => Promise<void>, process: object = {}): Promise<void> {
+  async function withContainer(command: string[], work: (id: string) => Promise<void>, process: object = {}, runtime: { readonly binaryName?: string } = {}): Promise<void> {
     const { client } = containerd;
-    const id = await createContainer(client, image, command, process, shimPath);
+    const id = await createContainer(client, image, command, process, shimPath, runtime);
     try {
       await work(id);
     } finally {
@@ -151,6 +151,32 @@ describe('containerd-shim-pouch-v2', { skip: containerdMissing() || busyboxMissi
         assert.deepEqual([records.at(0)?.kind, records.at(-1)?.kind], ['start', 'end']);
         assert.equal(outputOf(records, 'stdout').toString().replaceAll('\r', ''), Array.from({ length: 500 }, (_, i) => `line ${i}\n`).join(''));
       }, terminal ? { terminal } : {});
+    }
+  });
+
+  test('what the runtime says before the program is let go is no output, however much it is; a container that is never started has none', async () => {
+    const { client } = containerd;
+    const wordy = join(containerd.directory, 'wordy', 'runc');
+    await mkdir(join(containerd.directory, 'wordy'));
+    // More than a pipe holds: nobody is kept waiting by it.
+    await writeFile(wordy, '#!/bin/sh\ncase " $* " in *" create "*) seq 20000; seq 20000 >&2;; esac\nexec runc "$@"\n', { mode: 0o755 });
+    for (const terminal of [false, true]) {
+      for (const starts of [true, false]) {
+        await withContainer(['sh', '-c', 'echo of the program'], async (id) => {
+          const dir = join(containerd.directory, `log-${id}`);
+          await mkdir(dir);
+          const uri = logWriterUri({ dir, startId: 'start', tty: terminal });
+          await createTask(client, id, terminal ? { stdout: uri, terminal } : { stdout: uri, stderr: uri });
+          if (starts) await client.tasks.start(id);
+          else await client.tasks.kill(id, 9);
+          await client.tasks.wait(id);
+          await client.tasks.delete(id);
+          const { records } = await readLog(dir);
+          assert.deepEqual([records.at(0)?.kind, records.at(-1)?.kind], ['start', 'end']);
+          assert.equal(outputOf(records, 'stdout').toString().replaceAll('\r', ''), starts ? 'of the program\n' : '');
+          assert.equal(outputOf(records, 'stderr').length, 0);
+        }, terminal ? { terminal } : {}, { binaryName: wordy });
+      }
     }
   });
 

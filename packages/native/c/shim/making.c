@@ -272,6 +272,7 @@ static void start_exec(struct process *process)
 		return;
 	}
 	process->calling = true;
+	stdio_begin(&process->stdio);
 	if (!ready_take(process, ready_told)) start_by_runtime(process);
 }
 
@@ -289,5 +290,6 @@ void process_start(struct process *process, struct request *request)
 		return;
 	}
 	process->calling = true;
+	stdio_begin(&process->stdio);
 	if (!release_begin(released)) released(false);
 }

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WRITER_ARGUMENTS_MAX 64u
+#define WRITER_DESCRIPTORS 4
 #define WRITER_START_MS 12000 /* to say that it is ready; then it is taken to be */
 #define WRITER_END_MS 8000    /* to write what it has after SIGTERM */
 #define CONSOLE_END_MS 2000   /* for output of processes that outlive the one with the terminal */
@@ -24,7 +26,7 @@ static void shut(int *fd)
 
 void stdio_init(struct stdio *stdio, void (*changed)(struct stdio *))
 {
-	*stdio = (struct stdio){ .given = { -1, -1, -1 }, .input = -1, .readers = { -1, -1 }, .pipes = { -1, -1 }, .writer_ready.fd = -1, .ready = true, .changed = changed };
+	*stdio = (struct stdio){ .given = { -1, -1, -1 }, .input = -1, .readers = { -1, -1 }, .pipes = { -1, -1 }, .early = { { .fd = -1 }, { .fd = -1 } }, .begin = -1, .writer_ready.fd = -1, .ready = true, .changed = changed };
 }
 
 static bool refuse(char reason[REASON_MAX], const char *what)
@@ -81,13 +83,13 @@ static void unescape(char *text, bool query)
 	*into = '\0';
 }
 
-/* In the child: stdout of the container is 3, stderr 4, and 5 is closed when it is ready. */
-_Noreturn static void become_writer(char *uri, const int from[3])
+/* In the child: stdout of the container is 3, stderr 4, and 5 is closed when it is ready. Before a byte comes from 6 nothing may be read of 3 and 4: they are ours (early). */
+_Noreturn static void become_writer(char *uri, const int from[WRITER_DESCRIPTORS])
 {
 	char *arguments[WRITER_ARGUMENTS_MAX + 2], container[ID_MAX + 16], namespace[ID_MAX + 24];
 	unsigned count = 0;
 	char *query = strchr(uri, '?');
-	int high[3];
+	int high[WRITER_DESCRIPTORS];
 	if (query != NULL) *query++ = '\0';
 	unescape(uri, false);
 	arguments[count++] = uri;
@@ -105,10 +107,10 @@ _Noreturn static void become_writer(char *uri, const int from[3])
 	arguments[count] = NULL;
 	snprintf(container, sizeof container, "CONTAINER_ID=%s", shim.id);
 	snprintf(namespace, sizeof namespace, "CONTAINER_NAMESPACE=%s", shim.namespace);
-	for (int i = 0; i < 3; i++) high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 10);
-	for (int i = 0; i < 3; i++) dup2(high[i], 3 + i);
+	for (int i = 0; i < WRITER_DESCRIPTORS; i++) high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 10);
+	for (int i = 0; i < WRITER_DESCRIPTORS; i++) dup2(high[i], 3 + i);
 	signals_reset();
-	execve(uri, arguments, (char *[]){ container, namespace, NULL });
+	execve(uri, arguments, (char *[]){ container, namespace, "POUCH_LOG_BEGIN=6", NULL });
 	_exit(127);
 }
 
@@ -152,10 +154,41 @@ static void writer_ended(struct child *child, int status)
 	else stdio->changed(stdio);
 }
 
+static void early_forget(struct watch *watch)
+{
+	if (watch->fd < 0) return;
+	loop_forget(watch);
+	shut(&watch->fd);
+}
+
+/* The process cannot have written it, for it does not run: the runtime's init says there what went wrong when it is killed in the middle of a creation. */
+static void throw_away(struct watch *watch, uint32_t events)
+{
+	char bytes[4096];
+	int left = 0;
+	if (ioctl(watch->fd, FIONREAD, &left) != 0) left = 0;
+	if (left == 0 && (events & (EPOLLHUP | EPOLLERR)) != 0) early_forget(watch);
+	while (left > 0) {
+		ssize_t got = read(watch->fd, bytes, left < (int)sizeof bytes ? (size_t)left : sizeof bytes);
+		if (got <= 0) return;
+		left -= (int)got;
+	}
+}
+
+void stdio_begin(struct stdio *stdio)
+{
+	for (int i = 0; i < 2; i++) {
+		if (stdio->early[i].fd >= 0) throw_away(&stdio->early[i], 0);
+		early_forget(&stdio->early[i]);
+	}
+	if (stdio->begin >= 0 && write(stdio->begin, "", 1) != 1) say("the log writer has ended before the process began");
+	shut(&stdio->begin);
+}
+
 static bool start_writer(struct stdio *stdio, const char *uri, int outputs[2], char reason[REASON_MAX])
 {
 	char copy[TEXT_MAX];
-	int out[2], err[2], ready[2];
+	int out[2], err[2], ready[2], begin[2];
 	snprintf(copy, sizeof copy, "%s", uri + strlen("binary://"));
 	if (pipe2(out, O_CLOEXEC) != 0) return refuse(reason, "pipe");
 	if (pipe2(err, O_CLOEXEC) != 0) {
@@ -165,15 +198,22 @@ static bool start_writer(struct stdio *stdio, const char *uri, int outputs[2], c
 	}
 	outputs[0] = out[1];
 	outputs[1] = err[1];
-	bool piped = pipe2(ready, O_CLOEXEC | O_NONBLOCK) == 0;
-	pid_t pid = piped ? fork() : -1;
-	if (pid == 0) become_writer(copy, (const int[]){ out[0], err[0], ready[1] });
+	stdio->early[0] = (struct watch){ out[0], throw_away };
+	stdio->early[1] = (struct watch){ err[0], throw_away };
+	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) != 0) return refuse(reason, "pipe");
+	if (pipe2(begin, O_CLOEXEC) != 0) {
+		close(ready[0]);
+		close(ready[1]);
+		return refuse(reason, "pipe");
+	}
+	stdio->begin = begin[1];
+	pid_t pid = fork();
+	if (pid == 0) become_writer(copy, (const int[]){ out[0], err[0], ready[1], begin[0] });
 	if (pid < 0) refuse(reason, "the log writer cannot be started");
-	close(out[0]);
-	close(err[0]);
-	if (piped) close(ready[1]);
+	close(ready[1]);
+	close(begin[0]);
 	if (pid < 0) {
-		if (piped) close(ready[0]);
+		close(ready[0]);
 		return false;
 	}
 	stdio->writer.ended = writer_ended;
@@ -182,7 +222,9 @@ static bool start_writer(struct stdio *stdio, const char *uri, int outputs[2], c
 	stdio->ready = false;
 	stdio->patience.fire = writer_slow;
 	timer_set(&stdio->patience, WRITER_START_MS);
-	return loop_watch(&stdio->writer_ready, EPOLLIN) || refuse(reason, "epoll");
+	bool watched = loop_watch(&stdio->writer_ready, EPOLLIN);
+	for (int i = 0; i < 2; i++) watched = watched && loop_watch(&stdio->early[i], EPOLLIN);
+	return watched || refuse(reason, "epoll");
 }
 
 static void console_changed(void *whom)
@@ -226,7 +268,11 @@ void stdio_close_input(struct stdio *stdio)
 void stdio_process_ended(struct stdio *stdio)
 {
 	shut(&stdio->input);
-	for (int i = 0; i < 2; i++) shut(&stdio->pipes[i]);
+	for (int i = 0; i < 2; i++) {
+		shut(&stdio->pipes[i]);
+		early_forget(&stdio->early[i]);
+	}
+	shut(&stdio->begin); /* without a byte: it never began */
 }
 
 static void out_of_patience(struct timer *timer)

@@ -9,6 +9,8 @@ struct stdio {
 	int input;          /* our writer of stdin's FIFO, so that it does not end between two clients; -1: closed */
 	int readers[2];     /* ours of the output's FIFOs: what nobody has read yet stays there until the process is deleted */
 	int pipes[2];       /* to the log writer, held until the process has ended */
+	struct watch early[2]; /* the log writer's ends of them, until the process is let go: what comes before that is the runtime's words, and thrown away */
+	int begin;          /* to the log writer: a byte says that from now on it is the process that writes; -1: said, or nobody to say it to */
 	struct child writer; /* pid 0: none, or ended */
 	struct watch writer_ready;
 	bool ready;
@@ -20,6 +22,7 @@ struct stdio {
 void stdio_init(struct stdio *stdio, void (*changed)(struct stdio *));
 // Opens what the paths name: a FIFO, file://PATH, binary://PATH?NAME=VALUE… (stdout; takes stderr, too), or nothing. False: `reason`.
 bool stdio_open(struct stdio *stdio, bool terminal, const char *in, const char *out, const char *err, char reason[REASON_MAX]);
+void stdio_begin(struct stdio *stdio);      // to be called before the process is let go
 void stdio_passed_on(struct stdio *stdio);  // the runtime has them
 void stdio_close_input(struct stdio *stdio);
 void stdio_process_ended(struct stdio *stdio);
