@@ -9,6 +9,8 @@ import { endProcess, identify, type ProcessIdentity } from './process-identity.t
 import { locateProgram } from './programs.ts';
 
 const run = promisify(execFile);
+/** Of mounts that stay, and of why: enough to act on. */
+const reasonsShown = 5;
 
 type Seen = { readonly identity: ProcessIdentity; readonly parent: number; readonly command: readonly string[] };
 
@@ -61,16 +63,32 @@ export async function endShims(config: ClusterConfig): Promise<number> {
   return left.length;
 }
 
-/** Detaches every mount below the given directories, the deepest first. */
-export async function unmountBelow(directories: readonly string[]): Promise<void> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')
-    // proc_pid_mountinfo(5): field 5 is the mount point, with octal escapes.
+async function mountPointsBelow(directories: readonly string[]): Promise<string[]> {
+  return (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')
+    // proc_pid_mountinfo(5): field 5 is the mount point, with octal escapes, in order of mounting.
     .map((line) => line.split(' ')[4] ?? '')
     .map((point) => point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))))
     .filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)));
+}
+
+/**
+ * Detaches every mount below the given directories, the newest first: it may hide others. What is gone by then, by somebody else or with the one above, is as wanted. Rejects where any is
+ * left: whoever removed the directories then would remove what is mounted there.
+ */
+export async function unmountBelow(directories: readonly string[]): Promise<void> {
+  const mounts = await mountPointsBelow(directories);
+  if (mounts.length === 0) return;
   const umount = await locateProgram('umount');
-  if (umount === undefined) return;
-  for (const point of mounts.toReversed()) await run(umount, ['-l', point]);
+  const reasons = new Set<string>();
+  // It may say "not mounted" or "no mount point specified" of what mountinfo shows: what belongs to another user namespace cannot be unmounted, nor what lies where no path leads.
+  for (const point of mounts.toReversed()) {
+    if (umount !== undefined) await run(umount, ['-l', point]).catch((error: { stderr?: string }) => { reasons.add(error.stderr?.trim() || String(error)); });
+  }
+  const left = new Set(await mountPointsBelow(directories));
+  if (left.size === 0) return;
+  const why = umount === undefined ? 'there is no umount on this machine' : [...reasons].slice(0, reasonsShown).join('; ');
+  throw new Error(`still mounted, so nothing is removed there: ${[...left].slice(0, reasonsShown).join(', ')}${left.size > reasonsShown ? ` and ${left.size - reasonsShown} more` : ''} (${why}). `
+    + 'Unmount them where they were mounted (`findmnt -N PID` shows what a process sees), then try again');
 }
 
 /** Removes the empty control groups below `parent` in every hierarchy; one that still holds a process stays. */
