@@ -54,9 +54,15 @@ export interface HostPipes {
   };
   /** What the machine of a container wrote to its console: of the present or else the last run. Raw bytes. */
   'container.console': { params: { containerId: string; follow: boolean }; trailer: Record<string, never> };
-  /** Starts an exec and carries its stdio. `seq`: the log's sequence at which its end is told. */
+  /**
+   * Starts an exec and carries its stdio. `seq`: the log's sequence at which its end is told. `created`: at which sequence its creation stands in the log, and its time there.
+   * The agent goes by that: asked for it, a server that is behind may know of no such exec. Absent from earlier apis; then the log is asked.
+   */
   'exec.start': {
-    params: { containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string };
+    params: {
+      containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: { rows: number; columns: number } | null; actor: string;
+      created?: { readonly seq: number; readonly atMs: number };
+    };
     trailer: { exitCode: number | null; seq: number };
   };
   /** Output: one line of JSON, `PathStat`, then a tar of what is there. */

@@ -1,7 +1,7 @@
 // The deciding part of an agent, put together: what it believes (book), what it owes the log (outbox), what it sees (tasks), and what it does about
 // it (reconciler). It opens no connection, file or program: those come in, so that it runs the same over the real ones and over a simulation's.
 import type { Containerd } from '@pouch/containerd';
-import { parseSubject, type Message } from '@pouch/contracts';
+import { execSubject, parseSubject, type Message } from '@pouch/contracts';
 import type { Capacity, Container, Exec } from '@pouch/domain';
 import type { EventLog } from '@pouch/eventlog';
 import type { Logger } from '@pouch/process';
@@ -105,7 +105,7 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
   });
   const rooms: Rooms = {
     config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), copies: new Copies(), attempts: new Attempts(store), admission: new Admission(capacity, book),
-    shutdown: { active: false }, stopping: { active: false }, report, ...outer(used),
+    shutdown: { active: false }, stopping: { active: false }, report, execCreated: (exec, seq) => { execHeads.set(execSubject(exec.hostId, exec.id), { seq, snapshot: exec }); }, ...outer(used),
   };
   const reconciler: Reconciler = new Reconciler(rooms, (id) => { if (!rooms.stopping.active) health.look(id); });
   const health = new Health(rooms);

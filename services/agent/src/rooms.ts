@@ -1,7 +1,7 @@
 // What the rooms of the agent share, and the faces of those rooms that are built apart (images, network). Types only.
 import type { Containerd } from '@pouch/containerd';
 import type { Message } from '@pouch/contracts';
-import type { Container, ContainerCommand, HostId, ImagePin, NetworkAttachment } from '@pouch/domain';
+import type { Container, ContainerCommand, Exec, HostId, ImagePin, NetworkAttachment } from '@pouch/domain';
 import type { EventLog, NatsLink } from '@pouch/eventlog';
 import type { SysHelper } from '@pouch/native';
 import type { CallHandlers, PipeHandlers } from '@pouch/pipes';
@@ -103,6 +103,8 @@ export interface Rooms {
   readonly stopping: { active: boolean };
   /** Reports what was observed of a container; durable when it returns. The promise is the log's answer and need not be awaited. */
   readonly report: (containerId: string, command: ContainerCommand) => Promise<number | null>;
+  /** An exec stands in the log like this, by the word of who asks for its start. */
+  readonly execCreated: (exec: Exec, seq: number) => void;
 }
 
 export const noNetwork: NetworkAttachment = { ipAddress: null, prefixLength: null, gateway: null, macAddress: null, ports: [] };

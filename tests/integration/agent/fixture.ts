@@ -53,7 +53,7 @@ export interface Fixture {
   /** Opens a pipe, ends its input with `input`, and reads it to its end; without a terminal the two streams are taken apart. */
   converse<N extends HostPipeName>(name: N, params: HostPipes[N]['params'], input?: string | null): Promise<Conversation<N>>;
   /** Appends an exec, as the api does. */
-  execOf(containerId: ContainerId, different?: Partial<ExecSpec>): Promise<{ containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: null; actor: string }>;
+  execOf(containerId: ContainerId, different?: Partial<ExecSpec>): Promise<{ containerId: string; execId: string; spec: ExecSpec; detach: boolean; consoleSize: null; actor: string; created: { seq: number; atMs: number } }>;
   exec(execId: string): Promise<Exec | null>;
   /** Events of a container so far, in order. */
   events(id: ContainerId): ContainerEvent[];
@@ -154,10 +154,11 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
     async execOf(id, different = {}) {
       const execId = toExecId(randomBytes(32).toString('hex'));
       const spec: ExecSpec = { args: ['true'], env: [], workingDir: '', user: '', tty: false, attach: { stdin: false, stdout: true, stderr: true }, privileged: false, detachKeys: '', ...different };
-      const decision = decideExec(null, { type: 'CreateExec', id: execId, hostId: host, containerId: id, spec }, Date.now());
+      const atMs = Date.now();
+      const decision = decideExec(null, { type: 'CreateExec', id: execId, hostId: host, containerId: id, spec }, atMs);
       if (!decision.ok) throw new Error(decision.refusal.message);
-      await log.append({ subject: execSubject(host, execId), expectedSeq: 0, message: { v: messageVersion, id: randomUUID(), kind: 'exec', events: decision.events, snapshot: fold('exec', null, decision.events) as Exec, meta: { atMs: Date.now(), service: 'api', actor: 'test', cause: null } } });
-      return { containerId: id, execId, spec, detach: false, consoleSize: null, actor: 'test' };
+      const { seq } = await log.append({ subject: execSubject(host, execId), expectedSeq: 0, message: { v: messageVersion, id: randomUUID(), kind: 'exec', events: decision.events, snapshot: fold('exec', null, decision.events) as Exec, meta: { atMs: Date.now(), service: 'api', actor: 'test', cause: null } } });
+      return { containerId: id, execId, spec, detach: false, consoleSize: null, actor: 'test', created: { seq, atMs } };
     },
     async exec(execId) {
       return ((await log.last(execSubject(host, toExecId(execId))))?.message.snapshot ?? null) as Exec | null;

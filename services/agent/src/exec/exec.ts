@@ -195,12 +195,13 @@ class LiveExec {
   }
 
   async run(client: Duplex, signal: AbortSignal): Promise<ExecTrailer> {
-    const { containerId, execId, spec } = this.#params;
+    const { containerId, execId, spec, created } = this.#params;
     const { logger, outbox, config } = this.#rooms;
     const subject = execSubject(config.hostId, execId as ExecId);
     const unstarted = new AbortController();
     try {
       this.#rooms.store.saveExec({ execId, containerId });
+      if (created !== undefined) this.#rooms.execCreated({ status: 'created', id: execId as ExecId, hostId: config.hostId, containerId: this.#container.id, spec, createdAtMs: created.atMs }, created.seq);
       const { stdin, stdout, stderr } = this.#paths;
       const stdio = { ...(this.#hasInput() ? { stdin } : {}), stdout, ...(spec.tty ? { terminal: true } : { stderr }) };
       const { pid, waiting } = await this.#begin(stdio, unstarted.signal);

@@ -6,6 +6,7 @@ import type { Static } from 'typebox';
 import { DockerExecBody, DockerExecStartBody, DockerId, DockerIdParams, DockerObject, DockerResizeQuery, execSubject } from '@pouch/contracts';
 import { decideExec, execId, type Container, type Exec, type ExecSpec } from '@pouch/domain';
 import { execute } from '@pouch/eventlog';
+import type { Stored } from '@pouch/projections';
 import type { Deps } from '../deps.ts';
 import { badField, HttpError, refused, requireSpecSize } from '../errors.ts';
 import { requirePermittedEntry } from '../access/policy.ts';
@@ -28,13 +29,13 @@ export async function execRoutes(app: FastifyInstance, deps: Deps, hijacked: Hij
   const { projection, hosts } = deps;
 
   app.post<{ Params: Id; Querystring: Static<typeof DockerResizeQuery> }>('/exec/:id/resize', { schema: { summary: "Resize an exec's terminal", tags, params: DockerIdParams, querystring: DockerResizeQuery } }, async (request, reply) => {
-    const exec = requireExec(deps, request.params.id);
+    const { state: exec } = requireExec(deps, request.params.id);
     await hosts.call(exec.hostId, 'exec.resize', { containerId: exec.containerId, execId: exec.id, rows: request.query.h, columns: request.query.w });
     return await reply.status(200).send();
   });
 
   app.get<{ Params: Id }>('/exec/:id/json', { schema: { summary: 'Inspect an exec', tags, params: DockerIdParams, response: { 200: DockerObject } } }, async (request) => {
-    const exec = requireExec({ projection }, request.params.id);
+    const { state: exec } = requireExec({ projection }, request.params.id);
     const [entrypoint = '', ...args] = exec.spec.args;
     return {
       ID: exec.id, Running: exec.status === 'running', ExitCode: exec.status === 'exited' ? exec.exitCode : null,
@@ -45,10 +46,10 @@ export async function execRoutes(app: FastifyInstance, deps: Deps, hijacked: Hij
   });
 }
 
-function requireExec({ projection }: Pick<Deps, 'projection'>, id: string): Exec {
+function requireExec({ projection }: Pick<Deps, 'projection'>, id: string): Stored<Exec> {
   const exec = projection.present.exec(id);
   if (exec === null) throw new HttpError(404, `No such exec instance: ${id}`);
-  return exec.state;
+  return exec;
 }
 
 function requireRunning(container: Container): void {
@@ -96,13 +97,14 @@ function startRoute(app: FastifyInstance, deps: Deps, hijacked: Hijacked): void 
   app.post<{ Params: Id; Body: DockerExecStartBody | null }>('/exec/:id/start', {
     schema: { summary: 'Start an exec (the connection is taken over)', tags, params: DockerIdParams, body: DockerExecStartBody },
   }, async (request, reply) => {
-    const exec = requireExec(deps, request.params.id);
+    const { state: exec, seq } = requireExec(deps, request.params.id);
     if (exec.status === 'running') throw new HttpError(409, `exec ${exec.id} is already running`);
     if (exec.status === 'exited') throw new HttpError(409, `exec ${exec.id} has already run`);
     requireRunning(requireContainer(projection, exec.containerId).state);
     const { Detach: detach = false, ConsoleSize: size } = request.body ?? {};
     const consoleSize = size !== undefined && size.length === 2 && exec.spec.tty ? { rows: size[0] ?? 0, columns: size[1] ?? 0 } : null;
-    const pipe = await hosts.open(exec.hostId, 'exec.start', { containerId: exec.containerId, execId: exec.id, spec: exec.spec, detach, consoleSize, actor: actorOf(request) }, {});
+    const created = { seq, atMs: exec.createdAtMs };
+    const pipe = await hosts.open(exec.hostId, 'exec.start', { containerId: exec.containerId, execId: exec.id, spec: exec.spec, detach, consoleSize, actor: actorOf(request), created }, {});
     const shown = pipe.trailer.then(async ({ seq }) => await projection.waitForSeq(seq, { timeoutMs: showEndMs }));
     shown.catch(() => { /* whoever is still there to be told awaits it below */ });
     if (detach) {
