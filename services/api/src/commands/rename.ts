@@ -9,10 +9,13 @@ import { HttpError, refused } from '../errors.ts';
 import { claimName, releaseName } from './names.ts';
 import type { Asking } from './requests.ts';
 
+/** Docker's answer, also where only the log knows of it yet. */
+const sameName = (): HttpError => new HttpError(400, 'name: Renaming a container with the same name as its current name');
+
 /** Resolves when the projection shows the new name. */
 export async function renameContainer(deps: Pick<Deps, 'log' | 'projection' | 'clock' | 'names'>, stored: Stored<Container>, name: string, { actor, signal }: Asking): Promise<void> {
   const { id, hostId, name: oldName } = stored.state;
-  if (name === oldName) throw new HttpError(400, 'name: Renaming a container with the same name as its current name');
+  if (name === oldName) throw sameName();
   const own = await claimName(deps, name, id);
   const commandId = randomUUID();
   const nowMs = deps.clock.now();
@@ -24,7 +27,8 @@ export async function renameContainer(deps: Pick<Deps, 'log' | 'projection' | 'c
   });
   if (!outcome.ok) {
     // Another request may have given it this very name, by this very claim. Where the claim stays without need, it becomes stale by itself.
-    if (outcome.refusal.code !== 'no-change') await deps.names.release(name, own.revision).catch(() => false);
+    if (outcome.refusal.code === 'no-change') throw sameName();
+    await deps.names.release(name, own.revision).catch(() => false);
     throw refused(outcome.refusal);
   }
   const renamed = outcome.events.find((event) => event.type === 'ContainerRenamed');
