@@ -11,6 +11,7 @@ import { repositoryDir } from './config.ts';
 import { provideMachines } from './machines.ts';
 import { provideNatsServer } from './nats-server.ts';
 import { clusterNeeds, installMissing, testNeeds } from './system-packages.ts';
+import { Queue, type Job } from './testing/lanes.ts';
 import { runFile } from './testing/run-file.ts';
 
 /** One file may take this long: a hang fails with the file's name. */
@@ -18,11 +19,10 @@ const fileTimeoutMs = 8 * 60_000;
 /** No file is begun after this; below what CI allows for everything together. */
 const totalTimeoutMs = 50 * 60_000;
 
-/**
- * Of those that break things these wait more than they work: for elections of NATS servers, for hosts that are given up, for what is started again. Each has a cluster of its own, so two
- * go beside each other, the longest first; the others, which need the machine's power or count what is left on it, run by themselves.
- */
-const mostlyWaiting = ['faults/cluster-faults.test.ts', 'faults/full-disks.test.ts', 'faults/nats-away.test.ts', 'faults/host-loss.test.ts', 'scripts/cluster.test.ts', 'faults/history.test.ts'];
+/** Of the files that break clusters those that last longest: they come first, so that not one of them is left over when everything else is done. */
+const longest = ['faults/cluster-faults.test.ts', 'faults/full-disks.test.ts', 'faults/nats-away.test.ts', 'faults/host-loss.test.ts', 'scripts/cluster.test.ts'].map((file) => join(repositoryDir, 'tests/e2e', file));
+/** One for each core of the smallest machine that is to run all this. */
+const lanes = 2;
 
 const words = ['typecheck', 'lint', 'unit', 'integration', 'e2e'];
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -81,6 +81,7 @@ async function runAndTell(file: string): Promise<void> {
     return;
   }
   const first = await runFile(file, fileTimeoutMs);
+  if (first.failed > 0) await endOrphans();
   // Real servers on a busy machine: one more try tells a broken test from a disturbed one.
   const result = first.failed > 0 ? await runFile(file, fileTimeoutMs) : first;
   if (result !== first) {
@@ -105,17 +106,26 @@ function processorTime(): { readonly busyMs: number; readonly allMs: number } {
   return { busyMs, allMs: busyMs + idleMs };
 }
 
-async function runPart(name: string, atOnce: number, files: readonly string[]): Promise<void> {
-  if (files.length === 0) return;
-  heading(`${name}: ${files.length} files, ${atOnce} at a time`);
-  const [partBegan, before] = [Date.now(), processorTime()];
-  const left = [...files];
-  await Promise.all(Array.from({ length: atOnce }, async () => {
-    for (let file = left.shift(); file !== undefined; file = left.shift()) await runAndTell(file);
-  }));
-  await endOrphanedClusters((line) => console.log(line));
-  const after = processorTime();
-  console.log(`\n${name} took ${Math.round((Date.now() - partBegan) / 1_000)} s; the processors were ${Math.round(100 * (after.busyMs - before.busyMs) / (after.allMs - before.allMs))} % busy`);
+let endingOrphans = Promise.resolve();
+
+/** After a file that was ended: what it had started is not to slow down all that follow. One at a time, for two would end the same. */
+async function endOrphans(): Promise<void> {
+  endingOrphans = endingOrphans.then(() => endOrphanedClusters((line) => console.log(line))).catch((error: unknown) => {
+    total.failed++;
+    failures.push(`clusters of tests that were left behind could not be ended: ${String(error)}`);
+  });
+  await endingOrphans;
+}
+
+/** The files as jobs; the first one that is begun and the last one that is done say so. */
+function partOf(name: string, files: readonly string[]): Job[] {
+  let [beganMs, left] = [0, files.length];
+  return files.map((file) => async () => {
+    if (beganMs === 0) heading(`${name}: ${files.length} files`);
+    beganMs ||= Date.now();
+    await runAndTell(file);
+    if (--left === 0) console.log(`\n${name}: done after ${Math.round((Date.now() - beganMs) / 1_000)} s`);
+  });
 }
 
 async function main(wanted: readonly string[]): Promise<void> {
@@ -125,21 +135,27 @@ async function main(wanted: readonly string[]): Promise<void> {
     heading('set-up');
     await setUp();
   }
+  const [runBeganMs, before] = [Date.now(), processorTime()];
+  const found = async (part: string, ...directories: string[]): Promise<string[]> => (wants(part) ? await testFiles(...directories) : []);
   const checks = [['typecheck', 'tsc', ['-p', '.']], ['lint', 'eslint', ['.', '--max-warnings', '0']]] as const;
-  const wantedChecks = checks.filter(([name]) => wants(name));
-  if (wantedChecks.length > 0) heading(wantedChecks.map(([name]) => name).join(', '));
-  await Promise.all(wantedChecks.map(async ([name, program, args]) => { await check(name, program, args); }));
-  // Two cores: two files at a time.
-  if (wants('unit')) await runPart('unit', 2, await testFiles('unit', 'simulation'));
-  if (wants('integration')) await runPart('integration', 2, await testFiles('integration'));
-  if (wants('e2e')) {
-    const breaking = await testFiles('e2e/faults', 'e2e/scripts');
-    const waiting = mostlyWaiting.map((file) => join(repositoryDir, 'tests/e2e', file));
-    await runPart('e2e', 2, (await testFiles('e2e')).filter((file) => !breaking.includes(file)));
-    await runPart('e2e, mostly waiting', 2, waiting);
-    await runPart('e2e, alone', 1, breaking.filter((file) => !waiting.includes(file)));
-  }
-  await runPart('chosen', 1, paths);
+  const breaking = await found('e2e', 'e2e/faults', 'e2e/scripts');
+  // They wait more than they work, for elections and hosts that are given up, and have clusters of their own: a lane beside those whose work keeps the cores busy, two once these are done.
+  const beside = new Queue(partOf('e2e, faults', [...longest.filter((file) => breaking.includes(file)), ...breaking.filter((file) => !longest.includes(file))]));
+  let besideDone = Promise.resolve();
+  const working = new Queue([
+    ...checks.filter(([name]) => wants(name)).map(([name, program, args]) => async () => { await check(name, program, args); }),
+    // Unit tests and simulations only compute: nothing beside them, so that as many seeds are run as may be.
+    ...partOf('unit', await found('unit', 'unit', 'simulation')),
+    async () => { await Promise.resolve(); besideDone = beside.work(1); },
+    ...partOf('integration', await found('integration', 'integration')),
+    ...partOf('e2e', (await found('e2e', 'e2e')).filter((file) => !breaking.includes(file))),
+  ]);
+  await working.work(lanes);
+  await Promise.all([besideDone, beside.work(lanes - 1)]);
+  await new Queue(partOf('chosen', paths)).work(1);
+  await endOrphans();
+  const after = processorTime();
+  console.log(`\nall took ${Math.round((Date.now() - runBeganMs) / 1_000)} s; the processors were ${Math.round(100 * (after.busyMs - before.busyMs) / (after.allMs - before.allMs))} % busy`);
 
   if (took.length > 1) {
     heading('the slowest files');
