@@ -43,12 +43,17 @@ const quoted = (text: string): string => JSON.stringify(text);
 /** A server that hangs or is cut off is given up by the others after three of these; by default after more than a minute, in which they ask it and nobody answers. */
 const routePing = 'ping_interval: "2s", ping_max: 2';
 
-/** How the servers of a cluster find each other; they show their certificates to each other. */
+/**
+ * How the servers of a cluster find each other; they show their certificates to each other. The others' addresses are written as the servers tell them to each other, letter by letter: of two
+ * connections that are made at once one is kept, possibly with the told address, and when that breaks it is only made again if the configuration has the same (nats-server's pull requests 8454
+ * and 8527, not in 2.10). One that is not made again may be that of the system's account, and without it no log can be made: "no suitable peers".
+ */
 function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): string[] {
   if (natsCluster === null || natsCluster.servers.length < 2) return [];
   const { address, servers } = natsCluster;
-  const others = servers.filter((server) => server !== address).map((server) => quoted(`nats://${server}:${natsPort + 1}`));
-  return [`cluster { name: pouch, listen: "${address}:${natsPort + 1}", routes: [${others.join(', ')}], ${routePing}, tls { ${tls}, verify: true } }`];
+  const own = `${address}:${natsPort + 1}`;
+  const others = servers.filter((server) => server !== address).map((server) => quoted(`nats-route://${server}:${natsPort + 1}/`));
+  return [`cluster { name: pouch, listen: "${own}", advertise: "${own}", routes: [${others.join(', ')}], ${routePing}, tls { ${tls}, verify: true } }`];
 }
 
 /** Writes nats-server's configuration, and makes its store, for a machine that has been settled. Answers the file. */

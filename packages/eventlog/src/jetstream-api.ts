@@ -122,7 +122,8 @@ async function call<T>(link: NatsLink, request: string, body: object | null, tim
   if (parsed.error === undefined) return parsed;
   const error = new JetStreamError(parsed.error, request);
   // These pass by themselves: a cluster finds its servers and elects a leader, a server finishes its start, or is started again.
-  if (error.status === 503 || passing.has(error.errorCode)) throw new LogUnavailable(error.message, { cause: error });
+  const awaited = error.errorCode === jsError.noSuitablePeers ? '; waiting until the server that leads has heard of as many others as are to have copies' : '';
+  if (error.status === 503 || passing.has(error.errorCode)) throw new LogUnavailable(`${error.message}${awaited}`, { cause: error });
   throw error;
 }
 

@@ -62,3 +62,15 @@ test('an append that was found is not forgotten by the next read', async () => {
   assert.equal((await log.last('evt.a'))?.seq, 7);
   assert.deepEqual(asked, ['append', 'look', 'look', 'look']);
 });
+
+test('a log that cannot be made, for too few servers are known to the one that leads, says what it waits for', async () => {
+  const asked: string[] = [];
+  const request = (subject: string): Promise<Msg> => {
+    asked.push(subject);
+    const error = subject.includes('.INFO.') ? { code: 404, err_code: 10_059 } : { code: 400, err_code: 10_005, description: 'no suitable peers for placement' };
+    return Promise.resolve({ json: () => ({ error }) } as unknown as Msg);
+  };
+  const link = { connected: true, epoch: 1, closed: false, replicas: 3, request, whenConnected: () => Promise.resolve(true), onChange: () => () => undefined, connection: () => Promise.resolve({ info: { version: '2.10.27' } }) } as unknown as NatsLink;
+  await assert.rejects(openEventLog<TestMessage>({ link, logger: nullLogger }).ready(200), (error) => error instanceof LogUnavailable && /no suitable peers.*waiting until the server that leads has heard of as many others/.test(error.message));
+  assert.ok(asked.filter((subject) => subject.includes('.CREATE.')).length > 1, 'it is asked for again and again');
+});
