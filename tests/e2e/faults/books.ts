@@ -10,10 +10,12 @@ export type BookOptions = {
   readonly socket: string;
   /** Directory that every container had at /book. */
   readonly book: string;
+  /** Disks were full at times: a start may have failed for that, and output that found no room is lost. Default false. */
+  readonly diskWasFull?: boolean;
 };
 
 /** One start for one start, one end for one end, nothing that nobody asked for. */
-export async function assertBook(entry: Entry, { socket, book }: BookOptions): Promise<void> {
+export async function assertBook(entry: Entry, { socket, book, diskWasFull = false }: BookOptions): Promise<void> {
   const { name, id, ending } = entry;
   assert.ok(id !== null);
   const types = (await historyOf(socket, id)).map(({ type }) => type);
@@ -23,7 +25,7 @@ export async function assertBook(entry: Entry, { socket, book }: BookOptions): P
   assert.equal(count('ContainerAssigned'), 1 + count('ContainerRejected'), told);
   assert.equal(count('ContainerCreated'), 1, told);
   assert.ok(count('ContainerStarted') >= 1 && count('ContainerStarted') <= entry.starts, told);
-  assert.equal(count('ContainerStartFailed'), 0, told);
+  if (!diskWasFull) assert.equal(count('ContainerStartFailed'), 0, told);
   assert.equal(count('ContainerExited'), count('ContainerStarted'), told);
   assert.equal(count('ContainerRemoved'), entry.removed ? 1 : 0, told);
   assert.equal(begun(book, name), count('ContainerStarted'), `${told}: it has really begun ${begun(book, name)} times`);
@@ -34,7 +36,8 @@ export async function assertBook(entry: Entry, { socket, book }: BookOptions): P
   if (entry.removed) return;
   const { State } = await readJson<{ State: { Status: string; ExitCode: number } }>(socket, `/containers/${id}/json`);
   assert.deepEqual([State.Status, State.ExitCode], ['exited', entry.exitCode], told);
-  assert.deepEqual(await logLines(socket, id), Array.from({ length: count('ContainerStarted') }, () => `out ${name}`), told);
+  const [written, lines] = [Array.from({ length: count('ContainerStarted') }, () => `out ${name}`), await logLines(socket, id)];
+  assert.deepEqual(lines, diskWasFull ? written.slice(0, lines.length) : written, told);
 }
 
 type Row = { readonly id: string; readonly name: string; readonly hostId: string; readonly status: string };

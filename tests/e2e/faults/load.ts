@@ -25,7 +25,7 @@ export type Entry = {
   /** Starts that were acknowledged. */
   started: number;
   removed: boolean;
-  /** The client has given it up: its creation was never answered. */
+  /** The client has given it up: its creation was never answered, or something was refused for a good reason. */
   abandoned: boolean;
 };
 
@@ -37,25 +37,37 @@ export type LoadOptions = {
   readonly book: string;
   readonly random: Random;
   readonly signal: AbortSignal;
+  /** Whether there is a reason for a refusal, e.g. that a disk is full; the client then gives its container up. Default: there is never one. */
+  readonly excused?: (answer: Answer) => boolean;
 };
 
 /** How long one step may go without success; longer than any restart takes. */
 const patienceMs = 90_000;
 /** A claim on a name whose api died stands for a minute; a client that is not that patient takes another name. */
 const createPatienceMs = 15_000;
+/** Whoever is refused does not ask for the next one at once. */
+const afterRefusalMs = 500;
 
 /** Lives containers through, one after the other, until told to end; the last one is lived to its end. Rejects at the first wrong answer. */
-export async function runClient(client: string, { socket, runtime, book, random, signal }: LoadOptions): Promise<Entry[]> {
+export async function runClient(client: string, { socket, runtime, book, random, signal, excused = () => false }: LoadOptions): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let n = 0; !signal.aborted && n < 10_000; n++) {
     const ending = random.pick<Ending>(['by itself', 'by itself', 'stopped', 'killed']);
     const exitCode = ending === 'killed' ? 137 : ending === 'stopped' ? 3 : random.between(0, 99);
     const entry: Entry = { name: `load-${client}-${n}`, ending, exitCode, newName: null, execs: 0, id: null, starts: 0, started: 0, removed: false, abandoned: false };
     entries.push(entry);
-    await new Life({ socket, runtime, book }, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) });
+    await new Life({ socket, runtime, book }, entry).live({ sleepMs: random.between(0, 1_500), remove: !random.oneIn(3), exec: random.oneIn(2), rename: random.oneIn(3) }).catch(async (error: unknown) => {
+      if (!(error instanceof WrongAnswer) || !excused(error.answer)) throw error;
+      entry.abandoned = true;
+      await delay(afterRefusalMs);
+    });
   }
   return entries;
 }
+
+/** Every name that its container may have or have had. */
+export const namesOf = ({ name }: Entry): readonly string[] => [name, renamed(name)];
+const renamed = (name: string): string => `${name}-renamed`;
 
 /** With which an exec ends. */
 const execCode = 5;
@@ -204,7 +216,7 @@ class Life {
 
   async #rename(): Promise<void> {
     const { name } = this.#entry;
-    const newName = `${name}-renamed`;
+    const newName = renamed(name);
     await this.#repeat('rename', async () => {
       const answer = await this.#try('POST', `/containers/${this.#id}/rename?name=${newName}`);
       // 400: it is called so already, by an earlier try.
@@ -254,6 +266,15 @@ class Life {
   }
 }
 
-function wrong(what: string, name: string, answer: Answer): Error {
-  return new Error(`${what} of ${name} was answered ${answer.status}: ${answer.text.slice(0, 500)}`);
+class WrongAnswer extends Error {
+  readonly answer: Answer;
+
+  constructor(message: string, answer: Answer) {
+    super(message);
+    this.answer = answer;
+  }
+}
+
+function wrong(what: string, name: string, answer: Answer): WrongAnswer {
+  return new WrongAnswer(`${what} of ${name} was answered ${answer.status}: ${answer.text.slice(0, 500)}`, answer);
 }

@@ -1,5 +1,5 @@
 // What goes wrong in a cluster of several machines: the faults, how each is undone, and one after the other at random, decided by a seed. Each is
-// undone whatever happens. Full disks are not among them: what is asked of a host with a full disk may be refused, so they have a test of their own.
+// undone whatever happens.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProcessName } from '../../../scripts/cluster/options.ts';
 import type { TestMachine } from '../../fixtures/machines.ts';
@@ -38,6 +38,12 @@ async function oneWay(machine: TestMachine, way: 'deaf' | 'mute'): Promise<Fault
   return { what: `${machine.hostId} is ${way}`, end: () => machine.setOneWay(way, false) };
 }
 
+/** What is asked of a host with a full disk may be refused. */
+async function full(machine: TestMachine): Promise<Fault> {
+  await machine.fillDisk();
+  return { what: `the disk of ${machine.hostId} is full`, end: () => machine.freeDisk() };
+}
+
 type Kind = { readonly name: string; begin(machine: TestMachine, random: Random): Promise<Fault> };
 
 const kinds: readonly Kind[] = [
@@ -48,6 +54,7 @@ const kinds: readonly Kind[] = [
   { name: 'cable', begin: (machine) => unplugged(machine) },
   { name: 'deaf', begin: (machine) => oneWay(machine, 'deaf') },
   { name: 'mute', begin: (machine) => oneWay(machine, 'mute') },
+  { name: 'disk', begin: (machine) => full(machine) },
 ];
 
 export type AtRandom = {
@@ -57,14 +64,17 @@ export type AtRandom = {
   readonly untilMs: number;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
+  /** A disk is full, or there is room again. */
+  readonly onRoom: () => void;
 };
 
-/** Now and then two at once, on two machines or on one; never more. The answer: how many of each kind there were. */
-export async function faultsAtRandom({ machines, random, untilMs, signal, say }: AtRandom): Promise<Readonly<Record<string, number>>> {
+/** Now and then two at once, on two machines or on one; never more. The answer: how many of each kind there were. The machines have disks of their own. */
+export async function faultsAtRandom({ machines, random, untilMs, signal, say, onRoom }: AtRandom): Promise<Readonly<Record<string, number>>> {
   const counts: Record<string, number> = {};
   const one = async (choice: Random): Promise<void> => {
     const kind = choice.pick(kinds);
     const lastsMs = choice.between(500, 12_000);
+    if (kind.name === 'disk') onRoom();
     const fault = await kind.begin(choice.pick(machines), choice);
     counts[kind.name] = (counts[kind.name] ?? 0) + 1;
     say(`${fault.what}${kind.name === 'kill' ? '' : ` for ${lastsMs} ms`}`);
@@ -72,6 +82,7 @@ export async function faultsAtRandom({ machines, random, untilMs, signal, say }:
       if (kind.name !== 'kill') await delay(lastsMs, undefined, { signal }).catch(() => undefined); // told to end: it is undone at once
     } finally {
       await fault.end();
+      if (kind.name === 'disk') onRoom();
     }
   };
   while (Date.now() < untilMs && !signal.aborted) {

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { startTestMachines, type TestMachines, type TestMachinesOptions } from '../../fixtures/machines.ts';
 import { assertAgreement, assertBook } from './books.ts';
 import { demand, eventually, logLines, NoAnswer, readJson, verified, type Answer } from './client.ts';
-import type { Entry } from './load.ts';
+import { namesOf, type Entry } from './load.ts';
 import { anySeed, randomOf, type Random } from './random.ts';
 import { troubleOf } from './under-test.ts';
 
@@ -16,7 +16,7 @@ const wholeWithinMs = 120_000;
 type Inspected = { readonly RestartCount: number; readonly State: { readonly Status: string; readonly Running: boolean; readonly Pid: number } };
 
 export type AfterAll = {
-  /** Disks were full at times: output that found no room is lost. Default false. */
+  /** As in the books. Default false. */
   readonly diskWasFull?: boolean;
   /** Names of containers that may be there or not. */
   readonly others?: readonly string[];
@@ -99,12 +99,12 @@ export class SeveralMachines {
       counted.forEach((n, place) => assert.ok(diskWasFull ? n > (counted[place - 1] ?? -1) : n === place, `line ${place} of ${id} says ${n} after ${counted[place - 1]}`));
     }
     const lived = entries.filter(({ abandoned }) => !abandoned);
-    await Promise.all(lived.map((entry) => assertBook(entry, { socket: this.socket(0), book: this.book })));
+    await Promise.all(lived.map((entry) => assertBook(entry, { socket: this.socket(0), book: this.book, diskWasFull })));
     const expected = new Map([
       ...lived.filter(({ removed }) => !removed).map((entry) => [entry.newName ?? entry.name, entry.id ?? ''] as const),
       ...this.#steady.map(({ id }, at) => [`steady-${this.cluster.machines[at]?.hostId}`, id] as const),
     ]);
-    const abandoned = new Set([...others, ...entries.filter((entry) => entry.abandoned).map(({ name }) => name)]);
+    const abandoned = new Set([...others, ...entries.filter((entry) => entry.abandoned).flatMap(namesOf)]);
     await assertAgreement({ hosts: this.cluster.machines, sockets, expected, abandoned, withinMs: wholeWithinMs });
     for (const socket of sockets) await verified(socket);
   }
