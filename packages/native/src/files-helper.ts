@@ -105,11 +105,11 @@ export class FilesHelper {
     await Promise.race([once(stdin, 'drain').catch(() => undefined), this.#closed]);
   }
 
-  /** Ends the child, whatever it is at, and resolves when it is gone: then nothing of it is left. `abort`: at once; else it may clean up after itself. */
-  async end({ abort = false }: { readonly abort?: boolean } = {}): Promise<void> {
+  /** Ends the child, whatever it is at, and resolves when it is gone: then nothing of it is left. `abort`: at once; else it may clean up after itself, for at most `patienceMs`. */
+  async end({ abort = false, patienceMs = cleanUpMs }: { readonly abort?: boolean; readonly patienceMs?: number } = {}): Promise<void> {
     this.#child.stdin.end();
     this.#child.stdout.destroy();
-    const timer = abort ? undefined : setTimeout(() => this.#child.kill('SIGKILL'), cleanUpMs);
+    const timer = abort ? undefined : setTimeout(() => this.#child.kill('SIGKILL'), patienceMs);
     if (abort) this.#child.kill('SIGKILL');
     await this.#closed;
     clearTimeout(timer);

@@ -1,18 +1,20 @@
 // The making of a container, for `create` and `run`: its record, cgroup, hooks, machine and monitor; all of it is taken away again when a part fails.
+import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { cgroupPath, limitCgroups, makeCgroups, possibleCgroups, removeCgroups } from './cgroups.ts';
 import { readConfig, type RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
+import { filesSpec } from './files-spec.ts';
 import { refuseGuestHooks, runCreateHooks } from './hooks.ts';
 import type { Monitor } from './launch.ts';
 import { consoleLines, fatalLine, keepConsole, readConsole } from './machine/console.ts';
-import { planMachine } from './machine-plan.ts';
+import { planFilesMachine, planMachine } from './machine-plan.ts';
 import { newNetwork, readNetwork } from './network.ts';
 import { isJoined, refuseHostNetwork, shareNetwork } from './network-sharing.ts';
 import { placesOf } from './places.ts';
 import { checkProcess, readSpec, type RuntimeSpec } from './spec.ts';
-import { guestDevices, refuseImpossible, spawnPayload } from './spec-to-guest.ts';
+import { filesPayload, guestDevices, refuseImpossible, spawnPayload } from './spec-to-guest.ts';
 import { makePlaces, startMachine, type CreateRequest } from './start-machine.ts';
 import { claim, processStart, writeState, type ContainerState } from './state.ts';
 
@@ -49,11 +51,11 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     const reading = isEmpty ? Promise.resolve(undefined) : readNetwork(netns, request.networkFd);
     reading.catch(() => undefined); // told where the plan awaits it
     await makePlaces(places, config);
-    const plan = await planMachine(spec, bundle, id, places, config, reading);
+    const plan = await (request.files === true ? planFilesMachine : planMachine)(spec, bundle, id, places, config, reading);
     const cgroups = makeCgroups(cgroupPath(spec.linux?.cgroupsPath, id));
     cleanUp.push(() => removeCgroups(cgroups));
     limitCgroups(cgroups, spec.linux?.resources ?? {}, plan.machine.memoryBytes);
-    await writeFile(join(places.stateDir, 'spawn.bin'), spawnPayload(spec.process), { mode: 0o600 });
+    await writeFile(join(places.stateDir, 'spawn.bin'), request.files === true ? filesPayload(true) : spawnPayload(spec.process), { mode: 0o600 });
     writeState(root, { ...state, cgroups });
     const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns, joined });
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
@@ -71,7 +73,8 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
 
 export async function createContainer(request: CreateRequest): Promise<Monitor> {
   const { root, id } = request;
-  const spec = await readSpec(request.bundle);
+  const whole = await readSpec(request.bundle);
+  const spec = request.files === true ? filesSpec(whole, existsSync) : whole;
   refuseImpossible(spec);
   guestDevices(spec);
   refuseGuestHooks(spec.hooks ?? {});

@@ -94,3 +94,14 @@ export async function planMachine(spec: RuntimeSpec, bundle: string, id: string,
   const root = Buffer.concat(rootfs.guest.map(({ tag, payload }) => record(tag, payload)));
   return { machine, opens, sides: shares.map(({ side }) => side), root, settings, scratch: rootfs.scratch, network };
 }
+
+/**
+ * For a machine that only has its files looked at: the same one, so that it can be a clone of the same template, whose NIC is connected to nothing.
+ * Throws `unsupported` where there is no disk.
+ */
+export async function planFilesMachine(...request: Parameters<typeof planMachine>): Promise<MachinePlan> {
+  const plan = await planMachine(...request);
+  const { machine } = plan;
+  if (machine.profile === 'bare') throw new Failure('unsupported', 'files of a container that does not run: under the profile bare nothing is kept of what it wrote, so there are none');
+  return { ...plan, machine: { ...machine, nic: { mac: '52:54:00:00:00:02' }, unplugged: true } };
+}

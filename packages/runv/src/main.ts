@@ -28,6 +28,7 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
   'late-hooks': () => import('./verbs/late-hooks.ts'),
   pool: () => import('./verbs/pool.ts'),
   files: () => import('./verbs/files.ts'),
+  'hold-files': () => import('./verbs/hold-files.ts'),
   'share-network': () => import('./verbs/share-network.ts'),
 };
 

@@ -24,6 +24,8 @@ export interface CreateRequest {
   readonly consoleSocket?: string;
   /** What the network namespace holds can be read from there (runv's front has begun to read it). */
   readonly networkFd?: number;
+  /** The container's process is not started: the guest's init waits, and reads and writes files for others (verbs/hold-files.ts). */
+  readonly files?: true;
   /** Outlives this process. */
   readonly detached: boolean;
 }
@@ -39,6 +41,9 @@ export interface MachineStart {
   /** It is another container's: what arrives there is not all the machine's. */
   readonly joined: boolean;
 }
+
+/** A machine that was written to for somebody's copy may have much to bring to its disk. */
+const writtenTimeoutMs = 60_000;
 
 type Line = readonly [key: string, value: string | number];
 
@@ -67,7 +72,8 @@ function commonLines({ request, plan, config, cgroups, terminal, netns, joined }
     ...(joined ? [['shared', 1] as const] : []),
     ...cgroups.map((directory): Line => ['cgroup', join(directory, 'cgroup.procs')]),
     ['uid', config.uid], ['gid', config.gid],
-    ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs], ['poweroff-timeout-ms', config.powerOffTimeoutMs],
+    ...(request.files === true ? [['starter', process.pid] as const] : []),
+    ['status', at('status.json')], ['console', places.consolePath], ['boot-timeout-ms', config.bootTimeoutMs], ['poweroff-timeout-ms', request.files === true ? writtenTimeoutMs : config.powerOffTimeoutMs],
   ];
 }
 
@@ -134,9 +140,11 @@ async function startOwn(start: MachineStart, template: Template | undefined): Pr
 
 /** Answers once the guest is configured. */
 export async function startMachine(start: MachineStart): Promise<Monitor> {
-  const { request: { root }, spec, plan: { machine, root: rootRecords, scratch }, config, joined } = start;
+  const { request, request: { root }, spec, plan: { machine, root: rootRecords, scratch }, config, joined } = start;
   const templates = config.templates && isTemplatable(machine);
-  const key = templates && !joined && config.pool > 0 && (await isPoolable(machine, scratch, config.layerDir)) ? await memberKey(machine, rootRecords) : undefined;
+  // One for files is there for seconds, and none like it may wait.
+  const pooled = request.files !== true && !joined && config.pool > 0;
+  const key = templates && pooled && (await isPoolable(machine, scratch, config.layerDir)) ? await memberKey(machine, rootRecords) : undefined;
   if (key !== undefined) await noteUse(config.layerDir, key, Date.now());
   const fill = (): void => {
     if (key !== undefined) later(root, 'fill-pool', encodeWanted({ machine, root: rootRecords, rehearsal: rehearsalOf(spec, rootRecords) }));
@@ -150,6 +158,6 @@ export async function startMachine(start: MachineStart): Promise<Monitor> {
   const template = templates ? await findTemplate(config.templateDir, machine) : undefined;
   const monitor = await startOwn(start, template);
   if (key !== undefined) fill();
-  else if (templates && template === undefined) later(root, 'make-template', JSON.stringify({ ...machine, disks: machine.disks.map(({ id, path, readOnly }) => ({ id, path, readOnly })) }));
+  else if (templates && template === undefined && request.files !== true) later(root, 'make-template', JSON.stringify({ ...machine, disks: machine.disks.map(({ id, path, readOnly }) => ({ id, path, readOnly })) }));
   return monitor;
 }

@@ -9,7 +9,9 @@ import type { AgentConfig } from './config.ts';
 import { Admission } from './containers/admission.ts';
 import { Starts } from './containers/starts.ts';
 import { Execs } from './exec/exec.ts';
+import { clearMachine } from './files/boot-machine.ts';
 import { Copies } from './files/copies.ts';
+import { HeldMachines } from './files/held-machines.ts';
 import { Health } from './health/health.ts';
 import { LogFollower } from './log-follower.ts';
 import { Attempts } from './reconcile/attempts.ts';
@@ -103,9 +105,11 @@ export function assembleCore({ config, logger, now, bootedAtMs, capacity, store,
     if (container === null || container.status === 'removed') return [];
     return [{ containerId: id, name: container.name, running: container.status === 'running' || container.status === 'paused', image: container.spec.image }];
   });
+  const outside = outer(used);
+  const copies = new Copies(new HeldMachines({ clear: (id) => clearMachine(outside.machines, outside.layout, id) }));
   const rooms: Rooms = {
-    config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), copies: new Copies(), attempts: new Attempts(store), admission: new Admission(capacity, book),
-    shutdown: { active: false }, stopping: { active: false }, report, execCreated: (exec, seq) => { execHeads.set(execSubject(exec.hostId, exec.id), { seq, snapshot: exec }); }, ...outer(used),
+    config, logger, now, bootedAtMs, containerd, store, outbox, book, tasks, starts: new Starts(), copies, attempts: new Attempts(store), admission: new Admission(capacity, book),
+    shutdown: { active: false }, stopping: { active: false }, report, execCreated: (exec, seq) => { execHeads.set(execSubject(exec.hostId, exec.id), { seq, snapshot: exec }); }, ...outside,
   };
   const reconciler: Reconciler = new Reconciler(rooms, (id) => { if (!rooms.stopping.active) health.look(id); });
   const health = new Health(rooms);

@@ -53,11 +53,16 @@ async function put(name: string, path: string, body: Buffer, more = ''): Promise
   });
 }
 
-/** Whether a helper of a copy runs. */
-async function copying(): Promise<boolean> {
+/** Whether a process runs whose command line is so. */
+async function runs(isSo: (line: string) => boolean): Promise<boolean> {
   const lines = await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return lines.some((line) => line.startsWith(`${filesPath}\0`));
+  return lines.some(isSo);
 }
+
+/** Whether a helper of a copy runs. */
+const copying = (): Promise<boolean> => runs((line) => line.startsWith(`${filesPath}\0`));
+/** Whether a machine runs for somebody's copy only. */
+const holding = (): Promise<boolean> => runs((line) => line.includes(`${cluster.directory}/`) && line.includes('\0hold-files\0'));
 
 /** Nothing of a copy is left: no helper, and with it none of its mounts, which nobody else ever sees. */
 async function nothingLeft(): Promise<void> {
@@ -237,7 +242,7 @@ describe('docker cp', { skip, timeout: 300_000 }, () => {
 });
 
 describe('docker cp with a machine', { skip: skip || (runtimes.find(({ name }) => name === 'runv')?.skip ?? false), timeout: 300_000 }, () => {
-  test('both ways while it runs, its guest doing it; a stopped one says to start it', async () => {
+  test('both ways while it runs, its guest doing it', async () => {
     const volume = join(here, 'machine-volume');
     await mkdir(volume);
     await on.d('run', '-d', '--name', 'machine', '--runtime', 'runv', '--network', 'none', '-v', `${volume}:/data`, 'busybox', ...sleeper);
@@ -257,9 +262,46 @@ describe('docker cp with a machine', { skip: skip || (runtimes.find(({ name }) =
     await on.d('pause', 'machine');
     assert.match((await on.tryDocker(['cp', 'machine:/srv', here])).stderr, /unpause it first/);
     await on.d('unpause', 'machine');
-    await on.d('stop', '-t', '1', 'machine');
-    assert.match((await on.tryDocker(['cp', 'machine:/srv', here])).stderr, /start it first/);
     await on.d('rm', '-f', 'machine');
+  });
+});
+
+describe('docker cp with a machine that does not run', { skip: skip || (runtimes.find(({ name }) => name === 'runv')?.skip ?? false), timeout: 300_000 }, () => {
+  test('into one that was never started, and out of one that has ended: its guest is booted for it and its process is not started', async () => {
+    const volume = join(here, 'resting-volume');
+    await mkdir(volume);
+    await on.d('create', '--name', 'rest', '--runtime', 'runv', '--network', 'none', '-v', `${volume}:/data`, '--tmpfs', '/gone', 'busybox', 'sh', '-c', 'cat /in/link > /out; echo ran >> /data/ran');
+    await on.d('cp', join(here, 'site'), 'rest:/in');
+    await on.d('cp', join(here, 'site/index'), 'rest:/data/x');
+    assert.deepEqual([await readFile(join(volume, 'x'), 'utf8'), await readdir(volume)], ['hello\n', ['x']]);
+    assert.match((await put('rest', '/in', Buffer.concat([member('../../evil', {}, 'x'), tarEnd]))).text, /outside/);
+    assert.match((await on.tryDocker(['cp', 'rest:/nope', here])).stderr, /Could not find the file \/nope in container rest/);
+    await on.d('start', '-a', 'rest'); // its machine ends first
+    await on.d('cp', 'rest:/out', join(here, 'rest-out'));
+    assert.equal(await readFile(join(here, 'rest-out'), 'utf8'), 'hello\n');
+    await on.d('cp', 'rest:/in', join(here, 'rest-in'));
+    assert.equal(await readFile(join(here, 'rest-in/sub', 'n'.repeat(150)), 'utf8'), 'a long name');
+    await on.d('cp', join(here, 'big'), 'rest:/in/big');
+    const [{ State: { Status: status } }] = JSON.parse(await on.d('inspect', 'rest')) as [{ State: { Status: string } }];
+    assert.equal(status, 'exited');
+    assert.equal(await readFile(join(volume, 'ran'), 'utf8'), 'ran\n');
+    await on.d('start', '-a', 'rest');
+    await on.d('cp', 'rest:/in/big', join(here, 'rest-big'));
+    assert.equal(await digest(join(here, 'rest-big')), await digest(join(here, 'big')));
+    await on.d('rm', 'rest');
+    await eventually('nothing is left of its machine', async () => !(await holding()));
+  });
+
+  test('an agent that is killed leaves no machine', async () => {
+    await on.d('create', '--name', 'left', '--runtime', 'runv', '--network', 'none', 'busybox', 'cat', '/in/index');
+    await on.d('cp', join(here, 'site'), 'left:/in');
+    await cluster.signal('agent', 'SIGKILL');
+    await cluster.healthy();
+    await eventually('it starts', async () => (await on.tryDocker(['start', 'left'])).code === 0);
+    await eventually('it has ended', async () => (await on.d('inspect', '-f', '{{.State.Status}}', 'left')) === 'exited');
+    assert.equal(await on.d('logs', 'left'), 'hello');
+    assert.equal(await holding(), false);
+    await on.d('rm', 'left');
   });
 });
 

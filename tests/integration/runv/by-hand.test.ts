@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, closeSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { access, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { guestInitPath } from '@pouch/native';
+import { encodeFileEntry, FilesHelper, FilesOp, guestInitPath } from '@pouch/native';
 import { cgroupPath, possibleCgroups } from '../../../packages/runv/src/cgroups.ts';
 import { template } from '../../../packages/runv/src/verbs/spec.ts';
 import { addKernel } from '../../../packages/runv/src/machine/kernel-store.ts';
@@ -135,6 +135,43 @@ describe('runv by hand', { skip }, () => {
     const [first, outside, second, inside] = (await readFile(told, 'utf8')).trim().split('\n');
     assert.deepEqual([first, second, inside], ['createRuntime', 'createContainer', '1']);
     assert.ok(Number(outside) > 1, 'the runtime’s own network is the host’s');
+  });
+
+  test('the files of a container that does not run: its machine is held for them, and goes with whoever holds it', async () => {
+    const volume = join(kit.directory, 'files-volume');
+    await mkdir(volume);
+    const mounts = [...(template.mounts as unknown[]), { destination: '/data', type: 'bind', source: volume, options: ['rbind', 'rw'] }, { destination: '/gone', type: 'tmpfs' }, { destination: '/etc/hosts', type: 'bind', source: '/nowhere/hosts', options: ['rbind', 'rw'] }];
+    const directory = await bundle(['true'], { mounts, hooks: { createRuntime: [{ path: '/bin/false' }] } });
+    const program = (...words: readonly string[]): FilesHelper => new FilesHelper({ kind: 'program', path: runv, args: () => ['--root', root, ...words], searchPath: process.env.PATH ?? '' }, { writing: true });
+    const holder = program('hold-files', '--bundle', directory, 'held');
+    await holder.expect(FilesOp.opened);
+    assert.match((await verb(['create', '--bundle', directory, 'held'])).err, /already exists/, 'nothing else starts it meanwhile');
+    const writer = program('files', 'write', 'held');
+    await writer.expect(FilesOp.opened);
+    await writer.send(FilesOp.go);
+    await writer.send(FilesOp.extract, Buffer.concat([Buffer.alloc(12), Buffer.from('/data')]));
+    await writer.expect(FilesOp.ready);
+    await writer.send(FilesOp.entry, encodeFileEntry({ mode: 0o100644, uid: 0, gid: 0, major: 0, minor: 0, mtimeSeconds: 0, mtimeNanoseconds: 0, sizeBytes: 2, path: Buffer.from('made'), link: Buffer.alloc(0), capability: Buffer.alloc(0) }));
+    await writer.send(FilesOp.data, Buffer.from('hi'));
+    await writer.send(FilesOp.end);
+    await writer.expect(FilesOp.end);
+    await writer.end();
+    assert.equal(await readFile(join(volume, 'made'), 'utf8'), 'hi');
+    const reader = program('files', 'read', 'held');
+    await reader.expect(FilesOp.opened);
+    await reader.send(FilesOp.go);
+    await reader.send(FilesOp.stat, Buffer.from('/proc/self'));
+    await assert.rejects(reader.next(), { code: 'ENOENT' }, 'what lives only while the container does is not there');
+    await reader.end();
+    await holder.end({ patienceMs: 60_000 });
+    await assert.rejects(access(join(root, 'held')), 'its record went with it');
+
+    const killed = program('hold-files', '--bundle', directory, 'held');
+    await killed.expect(FilesOp.opened);
+    const { qemuPid } = JSON.parse(await readFile(join(root, 'held', 'status.json'), 'utf8')) as { qemuPid: number };
+    await killed.end({ abort: true });
+    await until('QEMU has ended', () => (existsSync(`/proc/${qemuPid}`) ? undefined : true));
+    assert.equal((await verb(['delete', '--force', 'held'])).code, 0);
   });
 
   test('run: exit status, volumes, files', async () => {

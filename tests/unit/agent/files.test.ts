@@ -71,5 +71,5 @@ test('options of many layers are shortened by what their directories have in com
   const { data, directory } = overlayOptions(['index=off', 'rw', 'workdir=/s/9/work', 'upperdir=/s/9/fs', 'lowerdir=/s/12/fs:/s/11/fs:/s/1/fs']);
   assert.deepEqual({ data, directory }, { data: 'index=off,workdir=/s/9/work,upperdir=/s/9/fs,lowerdir=12/fs:11/fs:1/fs', directory: '/s/' });
   assert.deepEqual(overlayOptions(['lowerdir=/a:/b', 'upperdir=/u', 'workdir=/w']), { data: 'lowerdir=/a:/b,upperdir=/u,workdir=/w', directory: '/' });
-  assert.deepEqual(overlayOptions(['lowerdir=/s/1/fs']), { data: 'lowerdir=fs', directory: '/s/1/' });
+  assert.deepEqual(overlayOptions(['lowerdir=/s/1/fs']), { data: 'lowerdir=/s/1/fs', directory: '/' }, 'of one there is nothing in common');
 });

@@ -21,6 +21,8 @@ static int parent = -1, file = -1;
 static const char *name;
 static uint64_t left;
 
+void (*once_written)(void);
+
 // Called from a handler of signals, too.
 static void discard_half_file(void)
 {
@@ -245,6 +247,7 @@ void extract(const char *path, uint32_t asked, uint32_t uid, uint32_t gid)
 		if (op == FILES_ENTRY) take_entry(payload, length);
 		else if (op == FILES_TIMES) take_times(payload, length);
 		else if (op == FILES_END) {
+			if (once_written != NULL) once_written();
 			send_frame(FILES_END, NULL, 0);
 			return;
 		} else give_up(EPROTO, "operation %u while files are made", op);

@@ -86,6 +86,7 @@ void read_path(const char *path);
 
 // files-write.c
 void extract(const char *path, uint32_t flags, uint32_t uid, uint32_t gid);
+extern void (*once_written)(void); // before END is said of what was written; NULL: nothing
 
 // files-remove.c
 int remove_tree(int directory, const char *name, unsigned depth);

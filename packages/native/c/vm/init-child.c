@@ -255,6 +255,7 @@ static int prepare(const struct spawn *spawn)
 
 // Of ../files/files.h, whose other names are not for here.
 void serve_files(bool writing, void (*enter_root)(void));
+extern void (*once_written)(void);
 
 // Instead of a program. That the report is closed tells that it has begun.
 static _Noreturn void serve_host(const struct spawn *spawn)
@@ -262,6 +263,7 @@ static _Noreturn void serve_host(const struct spawn *spawn)
   struct rlimit files;
   int most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS_MAX ? (int)files.rlim_cur : DESCRIPTORS_MAX;
   for (int fd = STDERR_FILENO + 1; fd < most; fd++) close(fd);
+  once_written = sync; // a machine may be ended as soon as this is answered, and its memory is not its disk
   serve_files(spawn->writing, NULL);
   _exit(0);
 }

@@ -47,6 +47,7 @@ static const struct key {
 	{ "directory", TEXT, offsetof(struct config, directory) },
 	{ "owned", TEXT, offsetof(struct config, owned) },
 	{ "idle-ms", U32, offsetof(struct config, idle_ms) },
+	{ "starter", U32, offsetof(struct config, starter) },
 	{ "qemu-log", TEXT, offsetof(struct config, qemu_log) },
 	{ "side", SIDE, 0 },
 	{ "side-arg", SIDE_ARGUMENT, 0 },

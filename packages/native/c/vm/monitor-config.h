@@ -40,7 +40,7 @@ struct config {
 	struct side sides[SIDES_MAX];
 	size_t side_count;
 	char *side_arguments[ARGUMENTS_MAX + SIDES_MAX + 1];
-	uint32_t boot_timeout_ms, poweroff_timeout_ms, idle_ms;
+	uint32_t boot_timeout_ms, poweroff_timeout_ms, idle_ms, starter;
 	int ready_fd; // -1: none
 };
 

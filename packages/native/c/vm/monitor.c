@@ -31,6 +31,7 @@
 //   console FILE           only read, for reasons
 //   boot-timeout-ms N      from the start to CONFIGURED (default 60000); process: to SPAWNED
 //   poweroff-timeout-ms N  from POWEROFF to QEMU's end, before it is killed (default 3000)
+//   starter PID            machine: our parent, without which we end at once, and QEMU with us
 //   ready-fd N             gets `ok PID` or `error TEXT`, one line, and is closed
 //
 // Clients of `socket` send frames of protocol.h. One process per connection: SPAWN (id ignored) → SPAWNED with the id, or ERROR; a connection
@@ -113,6 +114,10 @@ static int prepare(struct machine *m, char *why, size_t why_size)
 	struct config *config = &m->config;
 	// Nobody outlives us unseen: what our children leave behind is ours to reap.
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (config->starter != 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != (pid_t)config->starter)) {
+		snprintf(why, why_size, "whoever started the machine has ended");
+		return -1;
+	}
 	if (cgroups_join(config, why, why_size) < 0) return -1;
 	if (config->tty && pty_open(config->console_socket, why, why_size) < 0) return -1;
 	const char *file = config->configure;

@@ -41,6 +41,11 @@ export class Layout {
     return join(this.#dataDir, 'volumes');
   }
 
+  /** OCI bundle of its machine, while that runs for its files only. */
+  filesBundle(id: string): string {
+    return join(this.container(id), 'files');
+  }
+
   log(id: string): string {
     return join(this.container(id), 'log');
   }

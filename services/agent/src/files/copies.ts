@@ -1,14 +1,22 @@
-// The copies that are under way, by container: whoever starts or removes a container breaks them off first, for they hold the mounts of its root.
+// The copies that are under way, by container, and the machines that run for them: whoever starts or removes a container breaks them off first, for they hold
+// the mounts of its root, or its disk.
 import type { FilesHelper } from '@pouch/native';
 import { OperatingError } from '@pouch/process';
+import type { HeldMachines } from './held-machines.ts';
 
 /** At once on one host; more are refused. */
 export const maxCopies = 64;
 
 export class Copies {
+  /** Of containers that do not run. */
+  readonly machines: HeldMachines;
   readonly #helpers = new Map<string, Set<FilesHelper>>();
   #count = 0;
   readonly #brokenOff = new WeakSet<FilesHelper>();
+
+  constructor(machines: HeldMachines) {
+    this.machines = machines;
+  }
 
   /** Makes a helper that is found here until it has ended. */
   begin(containerId: string, make: () => FilesHelper): FilesHelper {
@@ -34,6 +42,7 @@ export class Copies {
       this.#brokenOff.add(helper);
       await helper.end({ abort: true });
     }
+    await this.machines.end(containerId);
   }
 
   wasBrokenOff(helper: FilesHelper): boolean {

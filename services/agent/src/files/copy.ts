@@ -9,7 +9,8 @@ import type { Rooms } from '../rooms.ts';
 import { copyFailure } from './failures.ts';
 import { askedPath } from './names.ts';
 import { pathStat, readFiles } from './read.ts';
-import { mayMount, rootOf, stillThere } from './root.ts';
+import { isFree, rootOf, stillThere, type Reach } from './root.ts';
+import { bootMachine } from './boot-machine.ts';
 import { beginExtraction, extract } from './write.ts';
 
 export async function statPath(rooms: Rooms, asked: CopyParams): Promise<PathStat> {
@@ -50,11 +51,28 @@ interface Purpose {
   readonly signal: AbortSignal | null;
 }
 
-/** Has a helper in the container's root for as long as `work` takes, and no longer. */
-async function withHelper<T>(rooms: Rooms, { containerId: id, calledAs, path }: CopyParams, { writing, signal }: Purpose, work: (helper: FilesHelper, container: Container) => Promise<T>): Promise<T> {
-  const { container, root } = await rootOf(rooms, id);
-  // In one go: a start that begins after this breaks the copy off, and one that has begun is seen.
-  if (root.kind === 'mount' && !mayMount(rooms, id)) throw new OperatingError('conflict', `Container ${id} has just been started: try again`);
+/** Has a helper in the container's root for as long as `work` takes, and no longer; a machine that does not run is booted for it. */
+async function withHelper<T>(rooms: Rooms, asked: CopyParams, purpose: Purpose, work: (helper: FilesHelper, container: Container) => Promise<T>): Promise<T> {
+  const { containerId: id, calledAs, path } = asked;
+  const reach = await rootOf(rooms, id);
+  if (!reach.atRest || reach.root.kind !== 'program') return await inRoot(rooms, asked, reach, purpose, work);
+  requireFree(rooms, reach);
+  const leave = await rooms.copies.machines.take(id, () => bootMachine(rooms, reach.container)).catch((error: unknown) => { throw copyFailure(error, { path, container: calledAs }); });
+  try {
+    return await inRoot(rooms, asked, reach, purpose, work);
+  } finally {
+    leave();
+  }
+}
+
+/** To be asked in one go with what is begun then: a start that begins after it breaks that off, and one that has begun is seen. */
+function requireFree(rooms: Rooms, { container: { id }, atRest }: Reach): void {
+  if (atRest && !isFree(rooms, id)) throw new OperatingError('conflict', `Container ${id} has just been started: try again`);
+}
+
+async function inRoot<T>(rooms: Rooms, { containerId: id, calledAs, path }: CopyParams, reach: Reach, { writing, signal }: Purpose, work: (helper: FilesHelper, container: Container) => Promise<T>): Promise<T> {
+  const { container, root } = reach;
+  requireFree(rooms, reach);
   const helper = rooms.copies.begin(id, () => new FilesHelper(root, { writing }));
   const gone = (): void => { void helper.end(); };
   signal?.addEventListener('abort', gone, { once: true });

@@ -9,7 +9,7 @@ export function overlayOptions(options: readonly string[]): { readonly data: str
   const lower = (options.find((option) => option.startsWith(prefix)) ?? '').slice(prefix.length).split(':');
   const common = commonDirectory(lower);
   const kept = options.filter((option) => option !== 'ro' && option !== 'rw');
-  if (common === null) return { data: kept.join(','), directory: '/' };
+  if (common === null || lower.length === 1) return { data: kept.join(','), directory: '/' };
   const shortened = kept.map((option) => (option.startsWith(prefix) ? prefix + lower.map((path) => path.slice(common.length)).join(':') : option));
   return { data: shortened.join(','), directory: common };
 }

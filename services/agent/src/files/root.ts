@@ -1,26 +1,33 @@
 // How the files of a container are reached just now: the root of its process while it runs, else its snapshot and its mounts, which the helper mounts where
-// nobody else sees them. Decides nothing about paths.
+// nobody else sees them; those of a machine by its guest, which is booted for it where it does not run. Decides nothing about paths.
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isContainerdError, type Mount } from '@pouch/containerd';
+import { isContainerdError } from '@pouch/containerd';
 import { isMachine, volumesOf, type Container } from '@pouch/domain';
 import type { FilesBind, FilesRoot } from '@pouch/native';
 import { OperatingError } from '@pouch/process';
 import { makeSources } from '../containers/bind-sources.ts';
 import type { Rooms } from '../rooms.ts';
-import { overlayOptions } from './overlay-options.ts';
+import { mountOf } from './root-mount.ts';
 
-/** A start that is under way is waited for so long. */
-const startWaitMs = 10_000;
-const startLookMs = 20;
+/** A start or an end that is under way is waited for so long. */
+const passingWaitMs = 10_000;
+const passingLookMs = 20;
+
+export interface Reach {
+  readonly container: Container;
+  readonly root: FilesRoot;
+  /** The container does not run, and what reaches its files must end before it does. */
+  readonly atRest: boolean;
+}
 
 /** The container, with what its files can be reached by. Refuses where there is none that can be copied from or to. */
-export async function rootOf(rooms: Rooms, id: string): Promise<{ readonly container: Container; readonly root: FilesRoot }> {
+export async function rootOf(rooms: Rooms, id: string): Promise<Reach> {
   const container = await settled(rooms, id);
-  if (isMachine(container.spec)) return { container, root: machineRoot(rooms, container) };
-  if (runs(rooms, id)) return { container, root: runningRoot(rooms, container) };
+  if (isMachine(container.spec)) return { container, root: machineRoot(rooms, container), atRest: !runs(rooms, id) };
+  if (runs(rooms, id)) return { container, root: runningRoot(rooms, container), atRest: false };
   await makeSources(container.spec);
-  return { container, root: await mountedRoot(rooms, container) };
+  return { container, root: await mountedRoot(rooms, container), atRest: true };
 }
 
 /** Whether `root` still is what it was when it was looked for. To be asked once the helper has opened it, and without a pause after that. */
@@ -35,9 +42,15 @@ export async function stillThere({ containerd }: Rooms, id: string, root: FilesR
   }
 }
 
-/** Whether a container's snapshot is free to be mounted: nothing has it mounted, or is about to. */
-export function mayMount(rooms: Rooms, id: string): boolean {
-  return rooms.starts.of(id) === undefined && !runs(rooms, id);
+/** Whether a container's snapshot, or its machine's disk, is free: nothing has it, or is about to. */
+export function isFree(rooms: Rooms, id: string): boolean {
+  return rooms.starts.of(id) === undefined && !runs(rooms, id) && !endsAsMachine(rooms, id);
+}
+
+/** Its task has ended and is not cleared up yet: the machine may still have its disk. */
+function endsAsMachine({ book, tasks }: Rooms, id: string): boolean {
+  const container = book.local(id);
+  return tasks.get(id) !== null && container !== null && isMachine(container.spec);
 }
 
 function runs({ tasks }: Rooms, id: string): boolean {
@@ -47,7 +60,8 @@ function runs({ tasks }: Rooms, id: string): boolean {
 
 async function settled(rooms: Rooms, id: string): Promise<Container> {
   const { book, starts, now } = rooms;
-  for (const untilMs = now() + startWaitMs; starts.of(id) !== undefined && !runs(rooms, id) && now() < untilMs;) await delay(startLookMs);
+  const passing = (): boolean => !runs(rooms, id) && (starts.of(id) !== undefined || endsAsMachine(rooms, id));
+  for (const untilMs = now() + passingWaitMs; passing() && now() < untilMs;) await delay(passingLookMs);
   const container = book.local(id);
   if (container === null || container.status === 'removed') throw new OperatingError('not-found', `No such container: ${id}`);
   if (container.status === 'assigned') throw new OperatingError('conflict', `Container ${id} is being created: try again`);
@@ -56,9 +70,7 @@ async function settled(rooms: Rooms, id: string): Promise<Container> {
 
 /** Only its guest reads a machine's disk: the host's kernel mounts no file system that a container can write to as it likes. */
 function machineRoot({ tasks, config, layout }: Rooms, { id, name, spec: { runtime } }: Container): FilesRoot {
-  const status = tasks.get(id)?.status;
-  if (status === 'paused') throw new OperatingError('conflict', `the files of ${name} are on a disk of its virtual machine, which is paused: unpause it first`);
-  if (status !== 'running') throw new OperatingError('conflict', `the files of ${name} are on a disk of its virtual machine, which only its own kernel reads: start it first`);
+  if (tasks.get(id)?.status === 'paused') throw new OperatingError('conflict', `the files of ${name} are on a disk of its virtual machine, which is paused: unpause it first`);
   const path = config.runtimes.find((one) => one.name === runtime)?.path ?? '';
   return { kind: 'program', path, args: (way) => ['--root', layout.machines, 'files', way, id], searchPath: config.path };
 }
@@ -71,16 +83,7 @@ function runningRoot({ tasks }: Rooms, { id }: Container): FilesRoot {
 
 async function mountedRoot(rooms: Rooms, container: Container): Promise<FilesRoot> {
   const { id, spec } = container;
-  const [mount, ...more] = await rooms.rootfs.mounts(id);
-  if (mount === undefined || more.length > 0 || (mount.type !== 'overlay' && mount.type !== 'bind')) throw new OperatingError('unsupported', `files of a container that does not run cannot be copied: the root of ${id} is no overlay`);
-  const { data, directory } = optionsOf(mount);
-  return {
-    kind: 'mount', type: mount.type, source: mount.source, data, directory, target: rooms.layout.container(id), readonly: spec.readonlyRootfs, binds: await bindsOf(rooms, container),
-  };
-}
-
-function optionsOf(mount: Mount): { data: string; directory: string } {
-  return mount.type === 'bind' ? { data: '', directory: '/' } : overlayOptions(mount.options);
+  return { kind: 'mount', ...mountOf(id, await rooms.rootfs.mounts(id)), target: rooms.layout.container(id), readonly: spec.readonlyRootfs, binds: await bindsOf(rooms, container) };
 }
 
 /** Directories of the host, volumes, and the generated files, unless something else is mounted there. A tmpfs lives only while its container runs. */

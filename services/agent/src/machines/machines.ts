@@ -1,7 +1,7 @@
 // The virtual machines' room: runv's settings, what this host can tell of its kernels and acceleration, and kernels fetched when they are needed.
 // It reaches runv only by executing it, and starts no container.
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { kernelSubject, type Message } from '@pouch/contracts';
@@ -30,6 +30,9 @@ export interface MachinesDeps {
 
 /** containerd collects garbage a second after a deletion. */
 const collectedMs = 5_000;
+/** A machine whose owner has gone writes down what it has and ends. */
+const ownEndMs = 5_000;
+const ownEndLookMs = 50;
 
 const softwareWarning = 'virtual machines (runtime runv) run in software emulation (tcg), which is much slower than KVM';
 
@@ -182,6 +185,13 @@ export class Machines {
   /** Before a container of another runtime joins the network of one that is a machine. Doing it again changes nothing. */
   async shareNetwork(containerId: string): Promise<void> {
     await this.#runv.shareNetwork(containerId);
+  }
+
+  /** Ends a machine that runs for its container's files and has nobody any more; it is on its way to its end by itself. Nothing there is no error. */
+  async endForFiles(containerId: string): Promise<void> {
+    const isThere = async (): Promise<boolean> => await stat(join(this.#deps.root, containerId)).then(() => true, () => false);
+    for (let waited = 0; waited < ownEndMs && await isThere(); waited += ownEndLookMs) await delay(ownEndLookMs);
+    if (await isThere()) await this.#runv.delete(containerId);
   }
 
   async processes(containerId: string): Promise<readonly GuestProcess[]> {

@@ -82,6 +82,11 @@ export class Runv {
     await this.#run(['share-network', id], quickMs);
   }
 
+  /** By force. Nothing there is no error. */
+  async delete(id: string): Promise<void> {
+    await this.#run(['delete', '--force', id], quickMs);
+  }
+
   async processes(id: string): Promise<readonly GuestProcess[]> {
     const told = await this.#json(['ps', '--format', 'json-long', id], quickMs);
     if (!Array.isArray(told)) throw new OperatingError('runv', 'runv ps answered with no list');

@@ -5,8 +5,8 @@ import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { DockerArchiveQuery, DockerIdParams, DockerPutArchiveQuery, type CopyParams, type PathStat } from '@pouch/contracts';
-import type { HostId } from '@pouch/domain';
-import { PipeBroken } from '@pouch/pipes';
+import { isMachine, type HostId } from '@pouch/domain';
+import { PipeBroken, type CallOptions } from '@pouch/pipes';
 import { requirePermittedEntry } from '../access/policy.ts';
 import type { Deps } from '../deps.ts';
 import { badField } from '../errors.ts';
@@ -21,6 +21,8 @@ type Reading = { Params: Static<typeof DockerIdParams>; Querystring: Static<type
 type Writing = { Params: Static<typeof DockerIdParams>; Querystring: Static<typeof DockerPutArchiveQuery> };
 const tags = ['Container'];
 const maxStatBytes = 64 * 1024;
+/** Of one that does not run its guest is booted first: a host waits 90 s for that. */
+const machineTimeoutMs = 120_000;
 
 /** Bodies here are tars of any size: they are handed on as they come. */
 export async function archiveRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
@@ -29,14 +31,14 @@ export async function archiveRoutes(app: FastifyInstance, deps: Deps): Promise<v
   const { hosts, logger } = deps;
 
   app.head<Reading>('/containers/:id/archive', { schema: { summary: 'What a path in a container is', tags, params: DockerIdParams, querystring: DockerArchiveQuery } }, async (request, reply) => {
-    const { hostId, params } = asked(deps, request, request.params.id, request.query.path);
-    const stat = await hosts.call(hostId, 'container.path-stat', params);
+    const { hostId, params, patience } = asked(deps, request, request.params.id, request.query.path);
+    const stat = await hosts.call(hostId, 'container.path-stat', params, patience);
     return await reply.header(pathStatHeader, encodePathStat(stat)).send();
   });
 
   app.get<Reading>('/containers/:id/archive', { schema: { summary: 'Files of a container as a tar', tags, params: DockerIdParams, querystring: DockerArchiveQuery, produces: ['application/x-tar'] } }, async (request, reply) => {
-    const { hostId, params } = asked(deps, request, request.params.id, request.query.path);
-    const pipe = await hosts.open(hostId, 'container.read-files', { ...params, actor: actorOf(request) }, { signal: clientGone(reply) });
+    const { hostId, params, patience } = asked(deps, request, request.params.id, request.query.path);
+    const pipe = await hosts.open(hostId, 'container.read-files', { ...params, actor: actorOf(request) }, { ...patience, signal: clientGone(reply) });
     reply.header(pathStatHeader, encodePathStat(await statOf(pipe)));
     await sendPipe(reply, pipe, 'application/x-tar', (error) => logger.warn({ containerId: params.containerId, err: error }, 'files of a container broke off'));
   });
@@ -46,11 +48,11 @@ export async function archiveRoutes(app: FastifyInstance, deps: Deps): Promise<v
 
 async function extract(deps: Deps, request: FastifyRequest<Writing>, reply: FastifyReply): Promise<FastifyReply> {
   const { path, noOverwriteDirNonDir = false, copyUIDGID = false } = request.query;
-  const { hostId, params } = asked(deps, request, request.params.id, path);
+  const { hostId, params, patience } = asked(deps, request, request.params.id, path);
   const body = request.body as Readable | null | undefined;
   if (body === null || body === undefined || request.headers['content-length'] === '0') throw badField('the body', 'it must be a tar archive');
   const signal = clientGone(reply);
-  const pipe = await deps.hosts.open(hostId, 'container.write-files', { ...params, noOverwriteDirNonDir, ownedByUser: copyUIDGID, actor: actorOf(request) }, { signal });
+  const pipe = await deps.hosts.open(hostId, 'container.write-files', { ...params, noOverwriteDirNonDir, ownedByUser: copyUIDGID, actor: actorOf(request) }, { ...patience, signal });
   pipe.on('error', () => { /* the trailer tells */ });
   pipe.resume();
   void feed(body, [pipe], signal);
@@ -59,10 +61,10 @@ async function extract(deps: Deps, request: FastifyRequest<Writing>, reply: Fast
 }
 
 /** Whose files, and where; refuses who may not get into this container. */
-function asked({ projection }: Pick<Deps, 'projection'>, request: FastifyRequest, reference: string, path: string): { readonly hostId: HostId; readonly params: CopyParams } {
+function asked({ projection }: Pick<Deps, 'projection'>, request: FastifyRequest, reference: string, path: string): { readonly hostId: HostId; readonly params: CopyParams; readonly patience: Pick<CallOptions, 'timeoutMs'> } {
   const { state } = requireContainer(projection, reference);
   requirePermittedEntry(projection, request, state, { privileged: false });
-  return { hostId: state.hostId, params: { containerId: state.id, calledAs: reference, path } };
+  return { hostId: state.hostId, params: { containerId: state.id, calledAs: reference, path }, patience: isMachine(state.spec) ? { timeoutMs: machineTimeoutMs } : {} };
 }
 
 /** The line that a host begins with; what follows it stays in the pipe. */
