@@ -6,7 +6,7 @@ import { cgroupPath, limitCgroups, makeCgroups, possibleCgroups, removeCgroups }
 import { readConfig, type RunvConfig } from './config.ts';
 import { Failure } from './failure.ts';
 import { filesSpec } from './files-spec.ts';
-import { refuseGuestHooks, runCreateHooks } from './hooks.ts';
+import { guestHooks, runCreateHooks } from './hooks.ts';
 import type { Monitor } from './launch.ts';
 import { consoleLines, fatalLine, keepConsole, readConsole } from './machine/console.ts';
 import { planFilesMachine, planMachine } from './machine-plan.ts';
@@ -24,6 +24,8 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
   const { root, id, bundle } = request;
   const places = placesOf(root, id);
   checkProcess(spec.process);
+  // The container's first process is 1 where they run.
+  const spawn = request.files === true ? filesPayload(true) : Buffer.concat([spawnPayload(spec.process), guestHooks(spec.hooks ?? {}, hookState(request, spec, 1, 'created'))]);
   const terminal = spec.process.terminal === true;
   if (terminal && request.consoleSocket === undefined) throw new Failure('usage', 'cannot allocate tty if runv will detach without setting console socket');
   if (!terminal && request.consoleSocket !== undefined) throw new Failure('usage', 'cannot use console socket if runv will not detach or allocate tty');
@@ -55,7 +57,7 @@ async function build(request: CreateRequest, spec: RuntimeSpec, config: RunvConf
     const cgroups = makeCgroups(cgroupPath(spec.linux?.cgroupsPath, id));
     cleanUp.push(() => removeCgroups(cgroups));
     limitCgroups(cgroups, spec.linux?.resources ?? {}, plan.machine.memoryBytes);
-    await writeFile(join(places.stateDir, 'spawn.bin'), request.files === true ? filesPayload(true) : spawnPayload(spec.process), { mode: 0o600 });
+    await writeFile(join(places.stateDir, 'spawn.bin'), spawn, { mode: 0o600 });
     writeState(root, { ...state, cgroups });
     const monitor = await startMachine({ request, spec, plan, config, cgroups, terminal, netns, joined });
     cleanUp.push(() => { monitor.child.kill('SIGKILL'); });
@@ -77,7 +79,6 @@ export async function createContainer(request: CreateRequest): Promise<Monitor> 
   const spec = request.files === true ? filesSpec(whole, existsSync) : whole;
   refuseImpossible(spec);
   guestDevices(spec);
-  refuseGuestHooks(spec.hooks ?? {});
   const config = await readConfig(root);
   const directory = claim(root, id);
   const cleanUp: (() => Promise<void> | void)[] = [() => rm(directory, { recursive: true, force: true })];

@@ -1,7 +1,10 @@
 // OCI hooks (config.md, POSIX-platform Hooks): programs of the host that are told the container's state on their standard input.
-// It runs those whose programs are the host's, in the runtime's namespaces or the container's as far as that is the host's, and refuses the others by name.
+// It runs those whose programs are the host's, in the runtime's namespaces or the container's as far as that is the host's; the others are the guest's to run
+// (packages/native/c/vm/init-hook.c), and here only become records of SPAWN.
 import { spawn } from 'node:child_process';
 import { Failure, messageOf } from './failure.ts';
+import { spawnTag } from './protocol/ops.ts';
+import { counted, record, u32 } from './protocol/records.ts';
 
 export interface Hook { readonly path: string; readonly args?: readonly string[]; readonly env?: readonly string[]; readonly timeout?: number }
 
@@ -14,9 +17,26 @@ export interface HookSet {
 const defaultTimeoutMs = 60_000;
 const maxWords = 2_000;
 
-/** Throws `unsupported`: their programs are the container's and come before its first process, without which there is nothing in a guest that they could run in. */
-export function refuseGuestHooks(hooks: HookSet): void {
-  if ((hooks.startContainer?.length ?? 0) > 0) throw new Failure('unsupported', 'hooks.startContainer run within the container before its first process: a virtual machine cannot run them');
+/** As many as the guest takes. */
+const maxGuestHooks = 16;
+/** A start is answered within a minute, all of its hooks included. */
+const guestHooksMs = 50_000;
+
+/** startContainer's as records of SPAWN: programs of the container, run in it before its own. Throws `bad-spec`. */
+export function guestHooks({ startContainer = [] }: HookSet, state: Readonly<Record<string, unknown>>): Buffer {
+  if (startContainer.length === 0) return Buffer.alloc(0);
+  if (startContainer.length > maxGuestHooks) throw new Failure('bad-spec', `hooks.startContainer: ${startContainer.length} are more than ${maxGuestHooks}`);
+  const strings = (list: readonly string[]): Buffer => Buffer.concat([u32(list.length), ...list.map(counted)]);
+  return Buffer.concat([
+    ...startContainer.map(({ path, args = [path], env = [], timeout }) => {
+      if (typeof path !== 'string' || !path.startsWith('/')) throw new Failure('bad-spec', `hooks.startContainer: path ${JSON.stringify(path)} is not an absolute path`);
+      if ([path, ...args, ...env].some((text) => typeof text !== 'string' || text.includes('\0'))) throw new Failure('bad-spec', `hooks.startContainer: ${path}: an argument or a variable holds a NUL or is no string`);
+      if (timeout !== undefined && !(timeout > 0)) throw new Failure('bad-spec', `hooks.startContainer: ${path}: timeout ${timeout} is not greater than zero`);
+      const limitMs = Math.min(Math.ceil(timeout === undefined ? guestHooksMs : timeout * 1000), Math.floor(guestHooksMs / startContainer.length));
+      return record(spawnTag.hook, u32(limitMs), counted(path), strings(args.length === 0 ? [path] : args), strings(env));
+    }),
+    record(spawnTag.hookState, JSON.stringify(state)),
+  ]);
 }
 
 async function runHook(kind: string, hook: Hook, state: string, netns?: string): Promise<void> {

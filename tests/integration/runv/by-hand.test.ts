@@ -111,7 +111,7 @@ describe('runv by hand', { skip }, () => {
     assert.deepEqual((await eventsEnd)[0], 0, 'events end with the container');
   });
 
-  test('hooks after the start and the deletion: all run, and one that fails is a warning; those whose programs are the guest’s are refused', async (t) => {
+  test('hooks after the start and the deletion: all run, and one that fails is a warning', async (t) => {
     const told = join(kit.directory, 'hooks');
     const hook = (script: string): Record<string, unknown> => ({ path: '/bin/sh', args: ['sh', '-c', script] });
     const late = (kind: string): Record<string, unknown>[] => [hook('echo no >&2; exit 3'), hook(`(echo ${kind}; cat; echo) >> ${told}`)];
@@ -122,7 +122,31 @@ describe('runv by hand', { skip }, () => {
     assert.equal((await verb(['delete', '--force', 'seven'])).code, 0);
     const lines = (await readFile(told, 'utf8')).trim().split('\n');
     assert.deepEqual([lines[0], (JSON.parse(lines[1] ?? '') as { status: string }).status, lines[2], (JSON.parse(lines[3] ?? '') as { status: string }).status], ['poststart', 'running', 'poststop', 'stopped']);
-    assert.match((await verb(['create', '--bundle', await bundle(['true'], { hooks: { startContainer: [hook('true')] } }), 'eight'])).err, /hooks\.startContainer run within the container/);
+  });
+
+  test('hooks of the start run in the guest, as the container, before its program; one that fails is why there is no start', async (t) => {
+    const shell = (script: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({ path: '/bin/sh', args: ['sh', '-c', script], env: ['WHO=hook', 'PATH=/bin'], ...more });
+    const hooks = { startContainer: [shell('cat > /state; echo "$WHO $(uname -r)" > /told; exit 0'), { path: '/bin/touch', args: ['touch', '/second'] }] };
+    const done = await verb(['run', '--bundle', await bundle(['sh', '-c', 'cat /told /state; ls /second'], { hooks }), 'hooked']);
+    assert.equal(done.code, 0, done.err);
+    const [told, state, second] = done.out.replace('}/second', '}\n/second').split('\n');
+    assert.equal(told, `hook ${kit.kernel.release}`);
+    const { id, status, pid } = JSON.parse(state ?? '') as { id: string; status: string; pid: number };
+    assert.deepEqual([id, status, pid, second], ['hooked', 'created', 1, '/second']);
+    for (const [hook, reason] of [
+      [shell('echo "not today" >&2; exit 3'), /error running startContainer hook \/bin\/sh: exit status 3: not today/],
+      [shell('kill -9 $$'), /startContainer hook \/bin\/sh: ended by signal 9/],
+      [shell('sleep 100', { timeout: 1 }), /startContainer hook \/bin\/sh: it has not ended within 1000 ms/],
+      [{ path: '/no/such' }, /startContainer hook \/no\/such: exit status 126: No such file/],
+    ] as const) {
+      const directory = await create(t, 'refused', await bundle(['sh', '-c', 'echo ran'], { hooks: { startContainer: [hook] } }));
+      const start = await verb(['start', 'refused']);
+      assert.equal(start.code, 1);
+      assert.match(start.err, reason);
+      assert.equal(await readFile(join(directory, 'out'), 'utf8'), '');
+      await verb(['delete', '--force', 'refused']);
+    }
+    assert.match((await verb(['create', '--bundle', await bundle(['true'], { hooks: { startContainer: [{ path: 'sh' }] } }), 'bad'])).err, /hooks\.startContainer: path "sh" is not an absolute path/);
   });
 
   test('hooks of the creation run in their order, those of the container in its network, which the guest then has', async () => {

@@ -1,6 +1,7 @@
 // What config.json says, as records for the guest; and what a virtual machine cannot have, refused by name.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { guestHooks } from '../../../packages/runv/src/hooks.ts';
 import { chooseProfile, guestCpus, guestMemory } from '../../../packages/runv/src/machine-plan.ts';
 import type { Kernel } from '../../../packages/runv/src/machine/types.ts';
 import { configure, spawnTag } from '../../../packages/runv/src/protocol/ops.ts';
@@ -31,6 +32,21 @@ test('a process that is no program: the guest reads or writes files itself, as r
     const records = decodeRecords(filesPayload(writing)).map(({ tag, bytes: value }) => [tag, value.toString('hex')]);
     assert.deepEqual(records, [[spawnTag.cwd, '2f'], [spawnTag.ids, '0000000000000000ffffffff'], [spawnTag.stdin, ''], [spawnTag.files, bytes]]);
   }
+});
+
+test('hooks of the start: a record each, then what they are told; all of them end before a start has to be answered', () => {
+  assert.equal(guestHooks({}, {}).length, 0);
+  const hook = { path: '/bin/a', args: ['a', 'b'], env: ['X=1'] };
+  const records = decodeRecords(guestHooks({ startContainer: [{ ...hook, timeout: 2 }, { path: '/bin/c' }] }, { id: 'one' }));
+  assert.deepEqual(records.map(({ tag }) => tag), [spawnTag.hook, spawnTag.hook, spawnTag.hookState]);
+  assert.equal(records[0]?.bytes.toString('latin1'), '\xd0\x07\0\0' + '\x06\0\0\0/bin/a' + '\x02\0\0\0' + '\x01\0\0\0a' + '\x01\0\0\0b' + '\x01\0\0\0' + '\x03\0\0\0X=1');
+  assert.equal(records[1]?.bytes.readUInt32LE(0), 25_000, 'half of what there is');
+  assert.equal(records[2]?.bytes.toString(), '{"id":"one"}');
+  const refused = (one: object, words: RegExp): void => assert.throws(() => guestHooks({ startContainer: [one as typeof hook] }, {}), words);
+  refused({ path: 'a' }, /path "a" is not an absolute path/);
+  refused({ path: '/a', env: ['X=\0'] }, /holds a NUL/);
+  refused({ path: '/a', timeout: 0 }, /timeout 0 is not greater than zero/);
+  assert.throws(() => guestHooks({ startContainer: new Array(17).fill(hook) as (typeof hook)[] }, {}), /17 are more than 16/);
 });
 
 test('unknown capabilities and limits are refused, not dropped', () => {

@@ -279,7 +279,7 @@ _Noreturn void run_child(const struct spawn *spawn)
     while (*end != NULL) end++;
     *end = home_of(spawn->uid);
   }
-  if (find_program(spawn, path) < 0) give_up(spawn);
+  if (run_hooks(spawn) < 0 || find_program(spawn, path) < 0) give_up(spawn);
   execve(path, spawn->arguments, spawn->environment);
   fail("exec %s", path);
   give_up(spawn);

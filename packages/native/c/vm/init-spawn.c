@@ -107,6 +107,14 @@ static int read_spawn(struct spawn *spawn, const unsigned char *payload, size_t 
       spawn->filter = record.bytes;
       spawn->filter_bytes = record.length;
       break;
+    case VM_S_HOOK:
+      if (spawn->hook_count == COUNT(spawn->hooks)) done = refuse(E2BIG, "SPAWN: more than %zu hooks", COUNT(spawn->hooks));
+      else spawn->hooks[spawn->hook_count++] = in;
+      break;
+    case VM_S_HOOK_STATE:
+      spawn->hook_state = record.bytes;
+      spawn->hook_state_length = record.length;
+      break;
     default: done = refuse(ENOTSUP, "SPAWN: unknown setting %u", record.tag);
     }
     if (done < 0) return -1;

@@ -171,6 +171,10 @@ struct spawn {
   size_t limit_count;
   const unsigned char *filter; // sock_filter array
   size_t filter_bytes;
+  struct reader hooks[16];     // records VM_S_HOOK
+  size_t hook_count;
+  const unsigned char *hook_state;
+  size_t hook_state_length;
   // For the child:
   bool first;                  // the container's own process
   int stdio[3];                // for a terminal: its slave in all
@@ -181,6 +185,9 @@ int spawn_process(uint32_t id, const unsigned char *payload, size_t length);
 void spawn_first_ended(void);
 int window_size(int terminal, uint16_t rows, uint16_t columns);
 _Noreturn void run_child(const struct spawn *spawn);
+
+// init-hook.c
+int run_hooks(const struct spawn *spawn);        // in the child, last of all
 
 // init-stats.c
 void reply_ps(uint32_t request);

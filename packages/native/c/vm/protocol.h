@@ -105,6 +105,9 @@ enum vm_spawn {
   VM_S_OOM_SCORE_ADJ = 10, // i32
   VM_S_SECCOMP = 11,   // struct sock_filter array; ENOTSUP where the kernel has none
   VM_S_FILES = 12,     // u8: 0 reads, 1 writes. No program is run: init itself reads or writes the container's files, by the frames of c/files/files.h
+  VM_S_HOOK = 13,      // u32 ms that it may take, path, u32 count and arguments (the first is its name), u32 count and environment ("NAME=value"); strings each u32
+                       // length + bytes. Run as the process, right before its program, in order; one that fails: ERROR EIO with its reason, and no program
+  VM_S_HOOK_STATE = 14, // what every hook is given on its standard input
 };
 
 enum vm_ps { VM_P_PROCESS = 1 };  // u32 pid, u32 parent pid, u32 uid, u32 id (0: not started by SPAWN itself), u64 start time in clock ticks, u64 CPU ticks, u64 resident bytes, command line (NULs as spaces)

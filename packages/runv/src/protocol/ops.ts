@@ -13,7 +13,7 @@ export const configure = {
 } as const;
 
 /** Tags of SPAWN. */
-export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11, files: 12 } as const;
+export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11, files: 12, hook: 13, hookState: 14 } as const;
 
 /** Tags of UPDATE. */
 export const updateTag = { memory: 1, pids: 2, sharedAddress: 3 } as const;
