@@ -40,6 +40,8 @@ async function assertShared(owner: string, joined: string, inMachine: string): P
     assert.match(await on.p('exec', name, 'ip', '-4', 'addr', 'show', 'eth0'), new RegExp(`inet ${address.replaceAll('.', '\\.')}/`));
     assert.match(await on.p('exec', name, 'ping', '-c', '1', '-W', '3', outside), /1 packets received/, `${name} pings`);
   }
+  const names = ['sh', '-c', 'cat /etc/hosts /etc/resolv.conf; hostname'];
+  assert.equal(await on.p('exec', joined, ...names), await on.p('exec', owner, ...names), 'both know the same names');
   const published = JSON.parse(await on.p('inspect', '-f', '{{json .NetworkSettings.Ports}}', owner)) as Record<string, { HostIp: string; HostPort: string }[]>;
   for (const [port, name] of [[81, owner], [82, joined]] as const) {
     const [at] = published[`${port}/tcp`] ?? [];
