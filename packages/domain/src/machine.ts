@@ -91,7 +91,7 @@ export function explainMachineMisfit(spec: ContainerSpec): MachineMisfit | null 
   if (spec.seccomp.profile === 'custom') return { field: 'HostConfig.SecurityOpt', reason: `${own} with a kernel of its own, to which no seccomp profile is applied; leave it out` };
   for (const mount of spec.mounts) {
     if (mount.type !== 'bind') continue;
-    const field = mount.declaredAs === 'binds' ? 'HostConfig.Binds' : 'HostConfig.Mounts';
+    const field = `HostConfig.${({ binds: 'Binds', mounts: 'Mounts', 'volumes-from': 'VolumesFrom' } as const)[mount.declaredAs]}`;
     if (mount.propagation !== 'rprivate') return { field, reason: `${own} with mounts of its own, so that ${mount.target} cannot have the propagation ${mount.propagation}; rprivate is possible` };
     if (!mount.recursive) return { field, reason: `${own}, which sees ${mount.source} with everything mounted below it: a bind mount that is not recursive is not possible` };
   }

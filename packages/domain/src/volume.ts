@@ -1,6 +1,6 @@
 // A volume: a name in the cluster for a directory on one host. It gets its host with the first container that uses it, and never leaves it; what it
 // holds is that host's. Who uses it stands in it, so that nobody can remove what somebody else is being given at that moment.
-import type { Mount } from './container/spec.ts';
+import type { ContainerSpec, Mount } from './container/spec.ts';
 import { accept, assertNever, refuse, type Decision } from './decision.ts';
 import type { ContainerId, HostId } from './ids.ts';
 
@@ -73,6 +73,16 @@ export type VolumeMount = Extract<Mount, { type: 'volume' }>;
 /** The volumes of a container, in the order of its mounts. One without a name has one that only this container can have. */
 export function volumesOf(containerId: ContainerId, mounts: readonly Mount[]): readonly { readonly name: string; readonly mount: VolumeMount }[] {
   return mounts.flatMap((mount, index) => (mount.type === 'volume' ? [{ name: mount.name ?? `${containerId.slice(0, 60)}${index.toString(16).padStart(4, '0')}`, mount }] : []));
+}
+
+/** What another container gets of this one's mounts: binds and volumes, the volumes of its own by the names that they have. Nothing is copied into those from the other's image. */
+export function mountsToShare({ id, spec: { mounts } }: { readonly id: ContainerId; readonly spec: Pick<ContainerSpec, 'mounts'> }, { readonly: isReadonly }: { readonly readonly: boolean }): readonly Mount[] {
+  const names = new Map<Mount, string>(volumesOf(id, mounts).map(({ name, mount }) => [mount, name]));
+  return mounts.flatMap((mount): Mount[] => {
+    if (mount.type === 'tmpfs') return [];
+    const shared = { declaredAs: 'volumes-from', readonly: mount.readonly || isReadonly } as const;
+    return [mount.type === 'bind' ? { ...mount, ...shared } : { ...mount, ...shared, name: names.get(mount) ?? mount.name, noCopy: true, labels: {} }];
+  });
 }
 
 /** Names of the volumes that bind a container to the host that has them. */

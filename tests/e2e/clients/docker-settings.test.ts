@@ -254,7 +254,6 @@ describe('settings that do not take effect', { skip, concurrency: 3 }, () => {
   before(() => { on = new Clients(cluster); });
 
   const refused: readonly (readonly [flags: readonly string[], field: RegExp])[] = [
-    [['--volumes-from', 'other'], /VolumesFrom/],
     [['--blkio-weight', '300'], /BlkioWeight/],
     [['--cgroupns', 'host'], /CgroupnsMode/],
     [['--volume-driver', 'other', '-v', 'named:/data'], /VolumeDriver/],

@@ -2,7 +2,7 @@
 // agents, apis and schedulers are killed.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { startTestCluster, type TestCluster } from '../../fixtures/cluster.ts';
@@ -73,6 +73,23 @@ for (const runtime of runtimes) describe(`by ${runtime.name}`, { skip: skip || r
     assert.equal(await run(['-v', 'filled:/data'], 'with-data', 'ls /data | tr "\\n" " "'), 'deep link own ');
     assert.equal(await run(['-v', 'bare:/data:nocopy'], 'with-data', 'ls -A /data'), '');
   });
+
+  test('--volumes-from: binds and volumes of another container that does not run, read-only where either says so; they outlive it', async () => {
+    const bound = await mkdtemp(join(cluster.directory, 'bound-'));
+    await writeFile(join(bound, 'file'), 'bound');
+    await on.d('run', '--name', 'first', ...flags.slice(1), '-v', `${bound}:/bound:ro`, '-v', 'named:/named', '-v', '/own', '--tmpfs', '/fleeting', 'with-data', 'sh', '-c', 'echo named > /named/file; echo own > /own/file');
+    const all = 'cat /bound/file /named/file /own/file /data/kept; ls -d /fleeting 2>&1 | grep -c No';
+    assert.equal(await run(['--volumes-from', 'first'], 'busybox', `${all}; echo more > /named/file; touch /bound/x 2>/dev/null || echo kept`), 'boundnamed\nown\nfrom the image\n1\nkept');
+    assert.equal(await run(['--volumes-from', 'first:ro', '--mount', 'type=volume,dst=/own'], 'busybox', 'cat /named/file; ls -A /own; touch /named/x 2>/dev/null || echo kept'), 'more\nkept');
+    await on.d('create', '--name', 'second', ...flags.slice(1), '--volumes-from', 'first:ro', 'busybox', 'cat', '/own/file');
+    assert.deepEqual(JSON.parse(await on.inspect('second', '[{{json .HostConfig.VolumesFrom}}, {{json .HostConfig.Binds}}]')), [['first:ro'], []]);
+    const shown = JSON.parse(await on.inspect('second', '{{json .Mounts}}')) as { Destination: string; RW: boolean; Type: string; Name?: string }[];
+    assert.deepEqual(shown.map(({ Destination, RW, Type }) => `${Destination} ${RW} ${Type}`).sort(), ['/bound false bind', '/data false volume', '/named false volume', '/own false volume']);
+    await on.d('rm', '-v', 'first');
+    assert.equal(await on.d('start', '-a', 'second'), 'own');
+    await on.d('rm', '-v', 'second');
+    assert.deepEqual(await volumes(), ['named'], 'those that had no name went with the last that had them');
+  });
 });
 
 describe('volumes', { skip, timeout: 300_000 }, () => {
@@ -105,7 +122,8 @@ describe('volumes', { skip, timeout: 300_000 }, () => {
     for (const [args, field] of [
       [['volume', 'create', '--driver', 'nfs', 'x1'], /Driver: there is no volume driver "nfs"/], [['volume', 'create', '-o', 'type=nfs', 'x1'], /DriverOpts: .*type/], [['volume', 'create', '../x'], /Name: .*invalid characters/],
       [['volume', 'create', 'x'], /Name: .*too short/], [['volume', 'ls', '-f', 'colour=red'], /invalid filter 'colour'/], [['volume', 'ls', '-f', 'dangling=maybe'], /filters\.dangling/],
-      [['create', '-v', 'a b:/x', 'busybox'], /HostConfig\.Binds\[0\]/], [['create', '--volumes-from', 'x', 'busybox'], /VolumesFrom/],
+      [['create', '-v', 'a b:/x', 'busybox'], /HostConfig\.Binds\[0\]/], [['create', '--volumes-from', 'nobody', 'busybox'], /HostConfig\.VolumesFrom\[0\]: No such container: nobody/],
+      [['create', '--volumes-from', 'nobody:often', 'busybox'], /HostConfig\.VolumesFrom\[0\]: invalid mode: often/],
     ] as const) assert.match(await refused(...args), field);
     assert.equal((await on.http('POST', '/volumes/create', { body: { Name: 'c1', ClusterVolumeSpec: { Group: 'x' } } })).status, 400);
     assert.deepEqual(await volumes(), []);

@@ -40,6 +40,9 @@ describe('volumes of three hosts', { skip, timeout: 360_000 }, () => {
     }
     assert.match(await refused('-e', 'constraint:node==host-1', '-v', 'data:/data'), /host-1: volumes: volume data is on host host-3, and its data cannot be had elsewhere/);
     assert.equal(await on(1).d('volume', 'ls', '-q'), 'data');
+    await run(0, '--name', 'bound', '-e', 'constraint:node==host-2', '-v', '/tmp:/elsewhere', 'busybox', 'true');
+    assert.equal(JSON.parse(await on(1).inspect(await on(1).d('create', '--network', 'none', '--volumes-from', 'bound', 'busybox', 'true'), '{{json .Node.Name}}')), 'host-2');
+    assert.match(await refused('--volumes-from', 'bound', '--volumes-from', 'reader0'), /host-3: volumes: the mounts of container \w{12} are asked for, and that container is not on this host/);
   });
 
   test('many containers at once that are the first to have a volume are all on one host', async () => {

@@ -4,18 +4,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { DockerCreateBody, DockerHostConfig } from '@pouch/contracts';
-import { containerId, explainJoin, imageId, type ContainerSpec, type ImageDefaults } from '@pouch/domain';
+import { containerId, explainJoin, imageId, type ContainerSpec, type ImageDefaults, type Mount } from '@pouch/domain';
 import { readSettings, settings, showConfig, showHostConfig } from '../../../services/api/src/containers/settings.ts';
 import { parseBody } from '../../../services/api/src/http/body.ts';
 import { aContainerId } from '../../fixtures/domain.ts';
 
 const noDefaults: ImageDefaults = { entrypoint: [], cmd: ['sh'], env: ['PATH=/bin'], workingDir: '', user: '', labels: {}, exposedPorts: [], volumes: [], stopSignal: '' };
 
+const ofOther = ['/taken', '/b'].map((target): Mount => ({ type: 'volume', declaredAs: 'binds', name: 'data', target, readonly: false, noCopy: false, labels: {} }));
+
 function read(body: DockerCreateBody, defaults: Partial<ImageDefaults> = {}): { spec: ContainerSpec; warnings: string[] } {
   return readSettings(body, {
     id: containerId('c'.repeat(64)), defaultRuntime: 'runc', runtimes: ['crun', 'runc', 'runv'], kernels: ['debian-6.1', 'old-2.6.32'],
     image: { pin: { reference: 'busybox', name: 'docker.io/library/busybox:latest', id: imageId(`sha256:${'b'.repeat(64)}`), manifestDigest: `sha256:${'d'.repeat(64)}` }, defaults: { ...noDefaults, ...defaults } },
-    findContainer: (name) => (name === 'other' || name === aContainerId ? ({ id: aContainerId, name, spec: read({}).spec } as never) : null),
+    findContainer: (name) => (name === 'other' || name === aContainerId ? ({ id: aContainerId, name, spec: { ...read({}).spec, mounts: ofOther } } as never) : null),
   });
 }
 
@@ -36,7 +38,7 @@ test('what is said is what inspect shows', () => {
     Runtime: 'crun', NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }, { HostIp: '', HostPort: '' }] }, PublishAllPorts: true, Binds: ['/a:/b', '/c:/d:ro,rshared', 'data:/data', 'more.data:/more:ro,nocopy', '/alone'],
     Mounts: [{ Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true, BindOptions: { Propagation: 'slave', NonRecursive: true } }, { Type: 'tmpfs', Target: '/u', TmpfsOptions: { SizeBytes: 4096, Mode: 448 } },
       { Type: 'volume', Source: 'data', Target: '/v', ReadOnly: true, VolumeOptions: { NoCopy: true, Labels: { a: 'b' } } }, { Type: 'volume', Target: '/w' }],
-    Tmpfs: { '/run': 'rw,noexec,size=65536,mode=1777' }, Memory: 100_000_000, MemorySwap: 200_000_000, NanoCpus: 1_500_000_000, CpuShares: 512, CpusetCpus: '0-2,4', PidsLimit: 100,
+    Tmpfs: { '/run': 'rw,noexec,size=65536,mode=1777' }, VolumesFrom: ['other:ro'], Memory: 100_000_000, MemorySwap: 200_000_000, NanoCpus: 1_500_000_000, CpuShares: 512, CpusetCpus: '0-2,4', PidsLimit: 100,
     Ulimits: [{ Name: 'nofile', Soft: 1, Hard: 2 }], CapAdd: ['CAP_NET_ADMIN'], CapDrop: ['ALL'], GroupAdd: ['audio'], Privileged: false, ReadonlyRootfs: true, SecurityOpt: ['no-new-privileges', 'seccomp=unconfined'],
     Devices: [{ PathOnHost: '/dev/null', PathInContainer: '/dev/n', CgroupPermissions: 'rw' }], Sysctls: { 'net.ipv4.ip_forward': '1' }, ShmSize: 1_048_576, Init: true, OomScoreAdj: -5,
     RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 4 }, AutoRemove: false, ExtraHosts: ['x:1.2.3.4', 'gw:host-gateway'], Dns: ['1.1.1.1'], DnsSearch: ['example.org'], DnsOptions: ['ndots:2'],
@@ -89,6 +91,13 @@ test('network modes: names, host names and what goes with them', () => {
   assert.throws(() => read({ Hostname: 'x', HostConfig: { NetworkMode: 'container:other' } }), /Hostname: conflicting options/);
   const host = read({ HostConfig: { NetworkMode: 'host', PortBindings: { '80': [{ HostPort: '80' }] } } });
   assert.deepEqual([host.spec.ports, host.warnings.length], [[], 1]);
+});
+
+test('what is mounted by itself comes before what is taken from others, and that before volumes of its own; of several the last one is first', () => {
+  const { spec } = read({ Volumes: { '/taken': {}, '/c': {} }, HostConfig: { Binds: ['/a:/b'], VolumesFrom: ['other:ro', `${aContainerId}:rw`] } }, { volumes: ['/taken'] });
+  assert.deepEqual(spec.mounts.map(({ declaredAs, target }) => `${target} ${declaredAs}`), ['/b binds', '/taken volumes-from', '/c volumes']);
+  assert.equal(spec.mounts[1]?.type === 'volume' && spec.mounts[1].readonly, false);
+  assert.deepEqual(spec.volumesFrom?.map(({ containerId: of }) => of), [aContainerId, aContainerId]);
 });
 
 test("the image's volumes are the container's own, but where something else is mounted", () => {

@@ -31,6 +31,7 @@ const config: readonly (readonly [SettingFlags, Record<string, unknown>])[] = [
   [{ healthcheck: false }, { Healthcheck: { Test: ['NONE'] } }],
   [{ healthcheck: true }, {}],
   [{ tty: true, interactive: true }, { Tty: true, OpenStdin: true }],
+  [{ volumesFrom: ['web:ro'] }, { HostConfig: { VolumesFrom: ['web:ro'] } }],
   [{ volume: ['/data'] }, { Volumes: { '/data': {} } }],
 ];
 for (const [flags, expected] of config) {

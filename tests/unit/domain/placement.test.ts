@@ -61,6 +61,7 @@ test('each filter says why', () => {
     ['constraint', {}, ruled(['constraint:disk==ssd']), /disk==ssd is asked for, and it has no label "disk": pouch cluster hosts label a/],
     ['constraint', { labels: { disk: 'hdd' } }, ruled(['constraint:disk==ssd']), /its disk is "hdd"/],
     ['network', {}, { network: { mode: 'container', containerId: aContainerId } }, /the network of container [0-9a-f]{12} is to be joined, and that container is not on this host/],
+    ['volumes', {}, { volumesFrom: [{ containerId: aContainerId, asked: 'x' }] }, /the mounts of container [0-9a-f]{12} are asked for, and that container is not on this host/],
     ['affinity', {}, ruled(['affinity:container==web']), /no such container/],
     ['acceleration', { facts: aHostsFacts({ runtimes: [{ name: 'runv', path: '/x' }], machines: { acceleration: 'tcg', kernels: [], defaultKernel: null } }) }, { ...ruled([], { 'io.pouch.acceleration': 'kvm' }), runtime: 'runv' }, /with tcg, and kvm is asked for/],
     ['ports', {}, { ports: [{ containerPort: 80, protocol: 'tcp', hostIp: '', hostPort: 8080 }] }, /8080\/tcp is taken/],

@@ -1,7 +1,7 @@
 // Volumes: a name, a host with the first container, and users that keep it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { containerId, dataToRemove, decideVolume, evolveVolume, hostId, isVolumeName, maxFormer, maxVolumeUsers, volumeId, volumesOf, type Mount, type Volume, type VolumeCommand, type VolumeEvent } from '@pouch/domain';
+import { containerId, dataToRemove, decideVolume, evolveVolume, hostId, isVolumeName, maxFormer, maxVolumeUsers, mountsToShare, volumeId, volumesOf, type Mount, type Volume, type VolumeCommand, type VolumeEvent } from '@pouch/domain';
 
 const [one, two] = ['1', '2'].map((digit) => containerId(digit.repeat(64))) as [ReturnType<typeof containerId>, ReturnType<typeof containerId>];
 const [here, there] = [hostId('here'), hostId('there')];
@@ -93,6 +93,21 @@ test('each anonymous mount has a name that only its container can have', () => {
   assert.deepEqual(names, [`${'1'.repeat(60)}0000`, 'named', `${'1'.repeat(60)}0002`]);
   assert.ok(names.every(isVolumeName));
   assert.notDeepEqual(volumesOf(two, mounts).map(({ name }) => name), names);
+});
+
+test('what another container gets: binds and volumes, read-only where either says so, and the same volumes also of those without a name', () => {
+  const mounts: readonly Mount[] = [
+    { type: 'bind', declaredAs: 'binds', source: '/s', target: '/bound', readonly: true, propagation: 'rslave', recursive: true, createSource: true, within: '/s' },
+    { type: 'tmpfs', declaredAs: 'mounts', target: '/fleeting', sizeBytes: null, mode: null, options: [] },
+    { type: 'volume', declaredAs: 'volumes', name: null, target: '/own', readonly: false, noCopy: false, labels: { a: 'b' } },
+  ];
+  const shared = mountsToShare({ id: one, spec: { mounts } }, { readonly: false });
+  assert.deepEqual(shared, [
+    { ...mounts[0], declaredAs: 'volumes-from' },
+    { type: 'volume', declaredAs: 'volumes-from', name: volumesOf(one, mounts)[0]?.name, target: '/own', readonly: false, noCopy: true, labels: {} },
+  ]);
+  assert.ok(mountsToShare({ id: one, spec: { mounts } }, { readonly: true }).every((mount) => mount.type !== 'tmpfs' && mount.readonly));
+  assert.deepEqual(mountsToShare({ id: two, spec: { mounts: shared } }, { readonly: false }), shared, 'and from that one to the next');
 });
 
 test('names', () => {

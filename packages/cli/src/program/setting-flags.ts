@@ -44,6 +44,7 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
   ],
   'Files:': [
     list('-v, --volume <source:target[:options]>', 'mount a volume by its name, or a path of the host; a target alone: a volume of its own'),
+    list('--volumes-from <container[:ro]>', 'mount all that another container has mounted; it runs on that one’s host'),
     list('--mount <type=…,target=…>', 'mount: type=volume|bind|tmpfs, source, target, readonly, …'),
     list('--tmpfs <path[:options]>', 'mount a tmpfs'),
     new Option('--read-only', 'root file system read-only'),

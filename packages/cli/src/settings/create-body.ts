@@ -20,6 +20,7 @@ export interface SettingFlags {
   readonly volume?: readonly string[];
   readonly mount?: readonly string[];
   readonly tmpfs?: readonly string[];
+  readonly volumesFrom?: readonly string[];
   readonly memory?: string;
   readonly memoryReservation?: string;
   readonly memorySwap?: string;
@@ -163,6 +164,7 @@ function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly stri
     Binds: binds,
     Mounts: (flags.mount ?? []).map((text) => toMount(text, around.cwd)),
     Tmpfs: toTmpfs(flags.tmpfs ?? []),
+    VolumesFrom: flags.volumesFrom,
     Memory: flags.memory === undefined ? undefined : toBytes('--memory', flags.memory),
     MemoryReservation: flags.memoryReservation === undefined ? undefined : toBytes('--memory-reservation', flags.memoryReservation),
     MemorySwap: flags.memorySwap === undefined ? undefined : toBytesOrUnlimited('--memory-swap', flags.memorySwap),

@@ -43,6 +43,7 @@ export const DockerHostConfig = Type.Object({
   Binds: Opt(Texts),
   Mounts: Opt(Type.Array(DockerMount, { maxItems: 1_000 })),
   Tmpfs: Opt(TextMap),
+  VolumesFrom: Opt(Type.Array(Text, { maxItems: 64 })),
   Memory: Opt(Whole({ minimum: 0 })),
   MemoryReservation: Opt(Whole({ minimum: 0 })),
   MemorySwap: Opt(Whole({ minimum: -1 })),

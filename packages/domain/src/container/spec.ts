@@ -41,6 +41,8 @@ export interface ContainerSpec {
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly mounts: readonly Mount[];
+  /** Containers whose binds and volumes it has, too: they stand among `mounts`, and it runs where those containers are. Absent: none. */
+  readonly volumesFrom?: readonly VolumesFrom[];
   readonly resources: Resources;
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
@@ -93,11 +95,17 @@ export interface PortBinding {
   readonly hostPort: number | null;
 }
 
+export interface VolumesFrom {
+  readonly containerId: ContainerId;
+  /** As it was asked for: a name or id, and `:ro` or the like. */
+  readonly asked: string;
+}
+
 /** `declaredAs` keeps which of Docker's fields it came from, so that inspect answers what was said. */
 export type Mount =
   | {
       readonly type: 'bind';
-      readonly declaredAs: 'binds' | 'mounts';
+      readonly declaredAs: 'binds' | 'mounts' | 'volumes-from';
       readonly source: string;
       readonly target: string;
       readonly readonly: boolean;
@@ -122,7 +130,7 @@ export type Mount =
   | {
       readonly type: 'volume';
       /** `volumes`: by its path alone, the image's own among them. */
-      readonly declaredAs: 'binds' | 'mounts' | 'volumes';
+      readonly declaredAs: 'binds' | 'mounts' | 'volumes' | 'volumes-from';
       /** Null: it has one of its own. */
       readonly name: string | null;
       readonly target: string;

@@ -3,11 +3,10 @@
 import type { HostId } from '../ids.ts';
 import type { ContainerSpec } from '../container/spec.ts';
 import type { CataloguedKernel } from '../machine.ts';
-import { shapeOf, type Candidate, type VolumePlaces } from './filters.ts';
+import { isTied, shapeOf, type Candidate, type VolumePlaces } from './filters.ts';
 import type { Strategy } from './rules.ts';
 import { schedule, type Plan, type ScheduleOptions } from './schedule.ts';
 import { Shelf } from './shelf.ts';
-import { boundVolumes } from '../volume.ts';
 
 /** Verdicts of each kind beside the chosen host's: of a large cluster some, for each is in the log. */
 export const maxTold = 7;
@@ -58,7 +57,7 @@ export class Chooser {
   choose(spec: ContainerSpec, { rejections = [], strategy = 'spread', seed = '', except = null }: Omit<ScheduleOptions, 'catalogued' | 'volumes'> & { readonly except?: HostId | null } = {}): Plan {
     const chosen = spec.placement?.strategy ?? strategy;
     // What is of this one container alone is not worth keeping.
-    if (rejections.length === 0 && chosen !== 'random' && spec.network.mode !== 'container' && boundVolumes(spec.mounts).length === 0) {
+    if (rejections.length === 0 && chosen !== 'random' && !isTied(spec)) {
       const plan = this.#shelf(spec, chosen).choose(maxTold);
       if (plan !== null && plan.hostId !== except) return { outcome: 'place', ...plan };
     }

@@ -66,6 +66,7 @@ export function filtersOf(spec: ContainerSpec, catalogued: CataloguedKernel, vol
     { name: 'acceleration', ofHost: true, explain: ({ host }) => explainAcceleration(spec, host) },
     { name: 'kernel', ofHost: true, explain: ({ host }) => explainKernel(spec, host, catalogued) },
     ...joins(spec),
+    ...sharesMounts(spec),
     ...attached(spec, volumes),
     ...hard.map(([{ text, key }, test]): Filter => ({ name: 'constraint', ofHost: true, explain: ({ host }) => (test(host) ? null : `${text} is asked for, and ${constraintValueText(host, key)}`) })),
     { name: 'capacity', ofHost: false, explain: ({ host, reserved }) => explainFit(spec, host.facts.capacity, reserved) },
@@ -88,7 +89,12 @@ export function groupOf({ placement, image }: Pick<ContainerSpec, 'placement' | 
   return placement?.group ?? image.name ?? image.id;
 }
 
-/** All of a container that its filters and its rank look at, as a text: containers alike in this are chosen for alike. */
+/** Whether a container belongs where another container or a volume is. */
+export function isTied({ network, mounts, volumesFrom = [] }: Pick<ContainerSpec, 'network' | 'mounts' | 'volumesFrom'>): boolean {
+  return network.mode === 'container' || volumesFrom.length > 0 || boundVolumes(mounts).length > 0;
+}
+
+/** All that filters and rank look at of a container that is not tied, as a text: containers alike in this are chosen for alike. */
 export function shapeOf(spec: ContainerSpec): string {
   const { runtime, platform, placement, resources, ports, network } = spec;
   return JSON.stringify([runtime, platform, kernelOf(spec), placement, resources, ports, network, groupOf(spec)]);
@@ -127,6 +133,14 @@ function joins({ network }: ContainerSpec): readonly Filter[] {
   if (network.mode !== 'container') return [];
   const { containerId } = network;
   return [{ name: 'network', ofHost: false, explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the network of container ${containerId.slice(0, 12)} is to be joined, and that container is not on this host`) }];
+}
+
+/** What another container has mounted is on its host. */
+function sharesMounts({ volumesFrom = [] }: ContainerSpec): readonly Filter[] {
+  return volumesFrom.map(({ containerId }): Filter => ({
+    name: 'volumes', ofHost: false,
+    explain: ({ contents }) => (some(contents.containers(), ({ id }) => id === containerId) ? null : `the mounts of container ${containerId.slice(0, 12)} are asked for, and that container is not on this host`),
+  }));
 }
 
 /** A volume is a directory of one host. */

@@ -32,7 +32,10 @@ export async function commandVolume({ log, projection, clock }: VolumeDeps, name
  * scheduler is there, they go later.
  */
 export async function ownVolumesGone({ projection: { present } }: Pick<Deps, 'projection'>, { id, spec }: Container, signal: AbortSignal): Promise<void> {
-  const isLeft = ({ name, mount }: ReturnType<typeof volumesOf>[number]): boolean => mount.name === null && present.record('volume', volumeId(name))?.state.users.includes(id) === true;
+  const isLeft = ({ name }: ReturnType<typeof volumesOf>[number]): boolean => {
+    const volume = present.record('volume', volumeId(name))?.state;
+    return volume?.anonymous === true && volume.users.includes(id);
+  };
   for (let looks = 0; looks < maxLooks && !signal.aborted && present.container(id) === null && volumesOf(id, spec.mounts).some(isLeft); looks++) await delay(lookMs);
 }
 

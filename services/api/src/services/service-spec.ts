@@ -68,6 +68,7 @@ function refuseInService({ HostConfig: host = {} }: DockerCreateBody): void {
   const restart = host.RestartPolicy?.Name ?? '';
   if (restart !== '' && restart !== 'no') throw badField('HostConfig.RestartPolicy', 'a service replaces what has ended; its restart condition says when');
   if (host.NetworkMode?.startsWith('container:') === true) throw badField('HostConfig.NetworkMode', 'replicas cannot share the network of one container');
+  if ((host.VolumesFrom ?? []).length > 0) throw badField('HostConfig.VolumesFrom', 'replicas cannot have the mounts of one container; they can have the same volumes, by their names');
 }
 
 function readTemplate({ projection, config }: SpecDeps, request: FastifyRequest, body: DockerCreateBody): ContainerSpec {

@@ -1,9 +1,10 @@
-// Settings of mounts: Binds, Mounts, Tmpfs, Volumes. Checks and cleans paths; whether a source exists is the host's to say.
+// Settings of mounts: Binds, Mounts, Tmpfs, VolumesFrom, Volumes. Checks and cleans paths; whether a source exists is the host's to say.
 import { posix } from 'node:path';
 import type { DockerHostConfig } from '@pouch/contracts';
 import type { Mount, VolumeMount } from '@pouch/domain';
 import { badField } from '../../errors.ts';
 import { config, host, type Setting } from './table.ts';
+import { volumesFrom } from './volumes-from.ts';
 import { boundVolume, boundVolumeText, declaredVolume, declaredVolumeText, ownVolumesShown, targetOf, withOwnVolumes } from './volumes.ts';
 
 type BindMount = Extract<Mount, { type: 'bind' }>;
@@ -21,6 +22,7 @@ export const mountSettings: readonly Setting[] = [
     ({ mounts }) => mounts.filter((mount) => mount.declaredAs === 'mounts').map(declaredText)),
   host('Tmpfs', (draft, value, { field }) => { draft.mounts = [...draft.mounts, ...Object.entries(value).map(([target, options]) => tmpfs(target, options, `${field}.${target}`))]; },
     ({ mounts }) => Object.fromEntries(mounts.filter((mount): mount is TmpfsMount => mount.declaredAs === 'tmpfs').map((mount) => [mount.target, tmpfsText(mount)]))),
+  volumesFrom,
   // Last: what is mounted there by another setting comes before.
   config('Volumes', (draft, value, { field }) => { draft.mounts = withOwnVolumes(draft.mounts, Object.keys(value).map((path) => targetOf(path, `${field}.${path.slice(0, 200)}`))); },
     ({ mounts }) => ownVolumesShown(mounts)),

@@ -27,7 +27,6 @@ const notYet: readonly NotYet[] = [
   onHost('ContainerIDFile', '', () => true), // written by the client; only echoed
   onHost('ConsoleSize', [0, 0], () => true), // the client resizes anyway once it is attached
   onHost('VolumeDriver', '', oneOf('local')),
-  onHost('VolumesFrom', null),
   onHost('Links', null),
   onHost('CgroupnsMode', 'private', oneOf('private')),
   onHost('IpcMode', 'private', oneOf('private', 'shareable')),
