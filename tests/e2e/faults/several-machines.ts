@@ -81,6 +81,8 @@ export class SeveralMachines {
       // Told here as well: a file that is ended later, by its time limit, tells nothing else of it.
       t.diagnostic(error instanceof Error ? error.message.slice(0, 4_000) : String(error));
       for (const machine of this.cluster.machines) t.diagnostic(`════ ${machine.hostId}\n${await troubleOf(machine)}`);
+      // The closing lines of a whole run tell the message, and may be all that is kept of it.
+      if (error instanceof Error) error.message = `POUCH_TEST_SEED=${this.random.seed}: ${error.message}`;
       throw error;
     } finally {
       t.diagnostic(said.join('\n'));
