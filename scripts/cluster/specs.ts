@@ -44,16 +44,17 @@ const quoted = (text: string): string => JSON.stringify(text);
 const routePing = 'ping_interval: "2s", ping_max: 2';
 
 /**
- * How the servers of a cluster find each other; they show their certificates to each other. The others' addresses are written as the servers tell them to each other, letter by letter: of two
+ * How the servers of a cluster find each other; they show their certificates to each other. Addresses are written as the servers tell them to each other, letter by letter: of two
  * connections that are made at once one is kept, possibly with the told address, and when that breaks it is only made again if the configuration has the same (nats-server's pull requests 8454
- * and 8527, not in 2.10). One that is not made again may be that of the system's account, and without it no log can be made: "no suitable peers".
+ * and 8527, not in 2.10). One that is not made again may be that of the system's account, and without it no log can be made: "no suitable peers". The own address is among them, as the
+ * servers want it: it is not connected to, but a server that begins anew goes by how many there are.
  */
 function natsRoutes({ natsCluster, natsPort }: ClusterConfig, tls: string): string[] {
   if (natsCluster === null || natsCluster.servers.length < 2) return [];
   const { address, servers } = natsCluster;
   const own = `${address}:${natsPort + 1}`;
-  const others = servers.filter((server) => server !== address).map((server) => quoted(`nats-route://${server}:${natsPort + 1}/`));
-  return [`cluster { name: pouch, listen: "${own}", advertise: "${own}", routes: [${others.join(', ')}], ${routePing}, tls { ${tls}, verify: true } }`];
+  const all = servers.map((server) => quoted(`nats-route://${server}:${natsPort + 1}/`));
+  return [`cluster { name: pouch, listen: "${own}", advertise: "${own}", routes: [${all.join(', ')}], ${routePing}, tls { ${tls}, verify: true } }`];
 }
 
 /** Writes nats-server's configuration, and makes its store, for a machine that has been settled. Answers the file. */
