@@ -1,25 +1,19 @@
 // Execs that follow each other: from the third on our shim has one ready. It must be the same in everything that can be seen, and take nothing from the container.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
-import { Socket } from 'node:net';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { ContainerdError, inspectImage, load, type ImageDetails } from '@pouch/containerd';
 import { shimPath } from '@pouch/native';
 import { containerdMissing, startContainerd, type TestContainerd } from '../../fixtures/containerd.ts';
 import { busyboxImage, busyboxMissing, dockerArchive } from '../../fixtures/images.ts';
 import { ensureNative, until } from '../../fixtures/native.ts';
+import { runExec, type Ran } from './execs.ts';
 import { createContainer, createTask, endContainer } from './spec.ts';
-
-type Ran = { code: number; out: string; err: string; pid: number };
 
 describe('ready execs', { skip: containerdMissing() || busyboxMissing(), timeout: 120_000 }, () => {
   let containerd: TestContainerd;
   let image: ImageDetails;
-  let count = 0;
   before(async () => {
     await ensureNative();
     containerd = await startContainerd();
@@ -47,30 +41,7 @@ describe('ready execs', { skip: containerdMissing() || busyboxMissing(), timeout
     capabilities: { bounding: caps, effective: caps, permitted: caps }, rlimits: [{ type: 'RLIMIT_NOFILE', soft: 512, hard: 512 }], ...more,
   });
 
-  function reader(path: string): { whole: Promise<string>; keeper: number } {
-    execFileSync('mkfifo', [path]);
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    return { whole: text(new Socket({ fd, readable: true, writable: false })), keeper: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK) };
-  }
-
-  async function exec(id: string, process: object): Promise<Ran> {
-    const { client, directory } = containerd;
-    const execId = `e${++count}`;
-    const [stdout, stderr] = [join(directory, `${execId}.out`), join(directory, `${execId}.err`)];
-    const [out, err] = [reader(stdout), reader(stderr)];
-    try {
-      await client.tasks.exec({ containerId: id, execId, process, stdout, stderr });
-      const { pid } = await client.tasks.startExec(id, execId);
-      for (const { keeper } of [out, err]) closeSync(keeper);
-      const { exitStatus } = await client.tasks.wait(id, { execId });
-      return { code: exitStatus, out: await out.whole, err: await err.whole, pid };
-    } catch (error) {
-      for (const { keeper } of [out, err]) closeSync(keeper);
-      throw error;
-    } finally {
-      await client.tasks.deleteProcess(id, execId).catch(() => undefined);
-    }
-  }
+  const exec = (id: string, process: object): Promise<Ran> => runExec(containerd, id, process);
 
   /** The ready process, by the name it has while it waits. */
   const readyOf = (pid: number): number | undefined => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).find((candidate) => {
@@ -80,7 +51,7 @@ describe('ready execs', { skip: containerdMissing() || busyboxMissing(), timeout
       return false; // ended meanwhile
     }
   });
-  const namespaceOf = (pid: number): string => execFileSync('readlink', [`/proc/${pid}/ns/pid`], { encoding: 'utf8' });
+  const namespaceOf = (pid: number): string => readlinkSync(`/proc/${pid}/ns/pid`);
   async function makeReady(id: string, pid: number, process: object): Promise<number> {
     for (let i = 0; i < 2; i++) await exec(id, process);
     return await until('a ready exec', () => readyOf(pid));

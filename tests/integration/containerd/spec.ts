@@ -7,13 +7,13 @@ export function processOf(args: string[], more: object = {}): object {
 }
 
 /** Makes snapshot and container record; returns their id. `binaryName`: the OCI runtime. */
-export async function createContainer(client: Containerd, image: ImageDetails, args: string[], process: object = {}, shim = 'io.containerd.runc.v2', { binaryName = 'runc', hooks }: { binaryName?: string; hooks?: object } = {}): Promise<string> {
+export async function createContainer(client: Containerd, image: ImageDetails, args: string[], process: object = {}, shim = 'io.containerd.runc.v2', { binaryName = 'runc', root, hooks }: { binaryName?: string; root?: string; hooks?: object } = {}): Promise<string> {
   const id = `t-${randomUUID()}`;
   await client.leases.with(async (lease) => {
     await client.snapshots.prepare(id, image.chainId, { lease });
     await client.containers.create({
       id, snapshotter: client.snapshots.snapshotter, snapshotKey: id, labels: { purpose: 'test' },
-      runtime: { name: shim, options: runcOptionsAny({ binaryName }) },
+      runtime: { name: shim, options: runcOptionsAny({ binaryName, ...(root === undefined ? {} : { root }) }) },
       spec: runtimeSpecAny('Spec', {
         ociVersion: '1.0.2', process: processOf(args, process), root: { path: 'rootfs' }, hostname: 'test', ...(hooks === undefined ? {} : { hooks }),
         mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }, { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['newinstance', 'ptmxmode=0666', 'mode=0620'] }],

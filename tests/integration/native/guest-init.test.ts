@@ -193,6 +193,59 @@ describe('pouch-init in a guest', { skip }, () => {
     all.forEach(({ stdout, status }, index) => { assert.equal(stdout, `${index}\n`); assert.equal(status, index); });
   });
 
+  /** A process made but for its program. */
+  const awaiting = async (id: number, ...more: Buffer[]): Promise<number> => {
+    guest.send(op.spawn, id, program(['passed-over'], record(6), record(15), ...more));
+    return (await guest.answer(op.awaiting, id)).payload.readUInt32LE(0);
+  };
+
+  test('a process awaits its program: it is nobody\'s until then, holds nothing of others, and becomes what EXECUTE names', async () => {
+    const reader = guest.newId();
+    await guest.start(reader, program(['cat'], record(6)));
+    const id = guest.newId();
+    const pid = await awaiting(id, record(4, u32(1000, 1001, 0o27)));
+    guest.send(op.stdinClose, reader);
+    assert.equal((await guest.ended(reader)).status, 0);
+    guest.send(op.ps, 0, u32(9));
+    const listed = await guest.answer(op.psReply, 0);
+    assert.equal(listed.payload.includes(Buffer.concat([u32(48), u32(pid)])), false);
+    assert.equal(listed.payload.includes('pouch-ready'), false);
+    guest.frames.splice(guest.frames.indexOf(listed), 1);
+    guest.send(op.execute, id, Buffer.concat([record(3, '/etc'), record(1, 'sh'), record(1, '-c'), record(1, 'pwd; id -u; id -g; umask; echo $A; cat'), record(2, 'PATH=/bin'), record(2, 'A=b c'), record(6)]));
+    assert.equal((await guest.answer(op.spawned, id)).payload.readUInt32LE(0), pid);
+    guest.send(op.stdin, id, Buffer.from('and its input\n'));
+    guest.send(op.stdinClose, id);
+    assert.deepEqual(await guest.ended(id), { stdout: '/etc\n1000\n1001\n0027\nb c\nand its input\n', stderr: '', status: 0, flags: 0 });
+    const without = guest.newId();
+    await awaiting(without);
+    guest.send(op.execute, without, Buffer.concat([record(1, 'cat'), record(2, 'PATH=/bin')]));
+    await guest.answer(op.spawned, without);
+    assert.equal((await guest.ended(without)).status, 0);
+  });
+
+  test('one that awaits is refused where it could not be exact, and told as not started where it comes to nothing', async () => {
+    for (const more of [[record(5, u16(0, 0))], [record(12, Buffer.from([0]))], [record(11, Buffer.alloc(8))]]) await assert.rejects(awaiting(guest.newId(), ...more), refusal(errno.ENOTSUP, /cannot await/));
+    const unknown = guest.newId();
+    guest.send(op.execute, unknown, record(1, 'true'));
+    await assert.rejects(guest.answer(op.spawned, unknown), refusal(errno.ESRCH, /does not await/));
+    const lost = guest.newId();
+    await awaiting(lost);
+    guest.send(op.execute, lost, record(1, 'no-such'));
+    await assert.rejects(guest.answer(op.spawned, lost), refusal(errno.ENOENT, /executable file not found/));
+    const late = guest.newId();
+    await awaiting(late);
+    guest.send(op.execute, late, Buffer.concat([record(1, 'true'), record(4, u32(0, 0, 0))]));
+    await assert.rejects(guest.answer(op.spawned, late), refusal(errno.ENOTSUP, /known before/));
+    for (const id of [late, guest.newId()]) {
+      if (id !== late) {
+        await awaiting(id);
+        guest.send(op.signal, id, u32(9, 0));
+      }
+      const told = await guest.until('its end', (frames) => frames.find((one) => one.id === id && one.op === op.error && one.payload.readUInt32LE(4) === op.spawn));
+      assert.match(told.payload.subarray(8).toString(), /ended while it awaited/);
+    }
+  });
+
   test('PS and STATS tell of the container\'s processes, memory, CPU, links and disks', async () => {
     const id = guest.newId();
     const pid = await guest.start(id, program(['/bin/sleep', '1234']));

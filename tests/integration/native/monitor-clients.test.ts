@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { before, test, type TestContext } from 'node:test';
-import { dataMax, frame, initialCredit, op, spawnPayload, words } from '../../fixtures/frames.ts';
+import { dataMax, frame, initialCredit, op, record, spawnPayload, words } from '../../fixtures/frames.ts';
 import { testMachine, type Monitor, type MonitorClient, type TestMachine } from '../../fixtures/machine-monitor.ts';
 import { ensureNative, until } from '../../fixtures/native.ts';
 
@@ -51,6 +51,40 @@ test('a signal that fails is told to the one who sent it, before its next answer
   assert.match(refused.payload.subarray(8).toString(), /already finished/);
   other.send(op.spawn, 0, spawnPayload(['exit', '0']));
   await other.take(op.exited);
+  await end(monitor, client);
+});
+
+test('a process awaits its program: its own client names it, once; it goes with its client', async (t) => {
+  const { vm, monitor, client } = await running(t);
+  const [owner, other] = [vm.client(), vm.client()];
+  owner.send(op.spawn, 0, Buffer.concat([spawnPayload(['passed-over']), record(15, '')]));
+  const { id } = await owner.take(op.awaiting);
+  const errors = async (one: MonitorClient, send: () => void): Promise<string> => {
+    send();
+    return (await one.take(op.error)).payload.subarray(8).toString();
+  };
+  assert.match(await errors(owner, () => owner.send(op.stdin, id, Buffer.from('too early'))), /not ready yet/);
+  assert.match(await errors(other, () => other.send(op.execute, id, record(1, 'wait'))), /not this connection/);
+  owner.send(op.execute, id, Buffer.concat([record(3, '/'), record(1, 'cat')]));
+  assert.equal((await owner.take(op.spawned)).id, id);
+  assert.match(await errors(owner, () => owner.send(op.execute, id, record(1, 'wait'))), /not ready yet/);
+  owner.send(op.stdin, id, Buffer.from('in time'));
+  assert.equal((await owner.take(op.stdout)).payload.toString(), 'in time');
+  owner.send(op.stdinClose, id);
+  assert.deepEqual((await owner.take(op.exited)).payload, words(0, 0));
+
+  other.send(op.spawn, 0, Buffer.concat([spawnPayload(['passed-over']), record(15, '')]));
+  const second = (await other.take(op.awaiting)).id;
+  assert.match(await errors(other, () => other.send(op.execute, second, record(1, 'no-such'))), /no such file/);
+  other.send(op.spawn, 0, Buffer.concat([spawnPayload(['passed-over']), record(15, '')]));
+  await other.take(op.awaiting);
+  const processes = async (): Promise<string> => {
+    client.send(op.ps, 0, words(1));
+    return (await client.take(op.psReply)).payload.subarray(4).toString();
+  };
+  assert.equal(await processes(), 'processes and 1');
+  other.socket.destroy();
+  await until('its end', async () => ((await processes()) === 'processes' ? true : undefined));
   await end(monitor, client);
 });
 

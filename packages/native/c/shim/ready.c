@@ -179,7 +179,7 @@ static void hear(struct watch *watch, uint32_t events)
 	ssize_t got = recv(watch->fd, &word, 1, MSG_DONTWAIT);
 	(void)events;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-	if (got == 1 && word == STARTER_GOES) {
+	if (got == 1 && word == ORDER_GOES) {
 		ready.goes = true;
 		return;
 	}
@@ -215,8 +215,9 @@ static void make(struct timer *timer)
 	struct process *first = process_find("");
 	if (wanted == NULL || first == NULL || first->state != RUNNING || first->paused || first->deleting || failures >= FAILURES_MAX) return;
 	if (!cgroup_has_room(first->pid, ROOM_BYTES) || user_namespace()) return;
-	int program = sealed_program();
-	bool paired = program >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0;
+	bool outside = runtime_is("runv"); /* it takes the order itself, for a process of its machine */
+	int program = outside ? -1 : sealed_program();
+	bool paired = (outside || program >= 0) && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0;
 	int spec = open(SPEC_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	bool written = paired && spec >= 0 && dprintf(spec, "%s\"args\":[\"/proc/self/fd/%d\",\"" STARTER_VERB "\"],\"env\":[],\"cwd\":\"/\"}", wanted, STARTER_PROGRAM) > 0;
 	if (spec >= 0) close(spec);
@@ -226,7 +227,10 @@ static void make(struct timer *timer)
 		ready.goes = false;
 		ready.socket = (struct watch){ ends[0], hear };
 		strangers_keep();
-		const char *arguments[] = { "exec", "--process", SPEC_FILE, "--detach", "--pid-file", PID_FILE, "--preserve-fds", "2", shim.id, NULL };
+		char spec_path[TEXT_MAX + sizeof SPEC_FILE + 1], pid_path[TEXT_MAX + sizeof PID_FILE + 1];
+		snprintf(spec_path, sizeof spec_path, "%s/" SPEC_FILE, shim.bundle);
+		snprintf(pid_path, sizeof pid_path, "%s/" PID_FILE, shim.bundle);
+		const char *arguments[] = { "exec", "--process", spec_path, "--detach", "--pid-file", pid_path, outside ? "--order-fd" : "--preserve-fds", outside ? "4" : "2", shim.id, NULL };
 		if (ready.shape != NULL && runtime_call_with(&ready.call, arguments, (const int[]){ -1, -1, -1, program, ends[1] }, make_done)) {
 			ready.state = MAKING;
 		} else {
@@ -246,7 +250,7 @@ void ready_note(const struct process *process)
 	last_exec_ms = now;
 	free(wanted);
 	wanted = shape_of(process);
-	if (!lately || wanted == NULL || !runtime_is_runc()) return;
+	if (!lately || wanted == NULL || (!runtime_is("runc") && !runtime_is("runv"))) return;
 	if (ready.state == WAITING && strcmp(ready.shape, wanted) != 0) ready_drop(NULL, NULL);
 	if (ready.state != NONE || ready.timer.set) return;
 	ready.timer.fire = make;
@@ -259,7 +263,7 @@ static bool append_strings(struct json list, char *text, size_t *used, uint32_t 
 	struct json at = { NULL, NULL };
 	size_t length;
 	while (json_next(list, &at, NULL)) {
-		if (!json_string(at, text + *used, STARTER_TEXT_MAX - 1 - *used, &length)) return false;
+		if (!json_string(at, text + *used, ORDER_TEXT_MAX - 1 - *used, &length)) return false;
 		*used += length + 1;
 		++*count;
 	}
@@ -268,8 +272,8 @@ static bool append_strings(struct json list, char *text, size_t *used, uint32_t 
 
 static bool write_order(struct process *process)
 {
-	static char text[STARTER_TEXT_MAX];
-	struct starter_order order = { 0 };
+	static char text[ORDER_TEXT_MAX];
+	struct order order = { 0 };
 	struct json spec = json_of(process->spec, process->spec_length);
 	union { char room[CMSG_SPACE(sizeof(int[3]))]; struct cmsghdr aligned; } control = { { 0 } };
 	size_t used = 0;
@@ -282,8 +286,8 @@ static bool write_order(struct process *process)
 	uid_t uid = user.at == NULL ? 0 : (uid_t)strtoul(user.at, NULL, 10);
 	for (int i = 0; i < 3; i++) {
 		streams[i] = process->stdio.given[i] >= 0 ? process->stdio.given[i] : null;
-		/* As the runtime does it: a process can open its own streams anew. */
-		if (streams[i] != null && fchown(streams[i], uid, (gid_t)-1) != 0 && errno != EINVAL && errno != EPERM) say("a stream cannot be given to its user: %s", strerror(errno));
+		/* As runc does it: a process can open its own streams anew. */
+		if (streams[i] != null && !runtime_is("runv") && fchown(streams[i], uid, (gid_t)-1) != 0 && errno != EINVAL && errno != EPERM) say("a stream cannot be given to its user: %s", strerror(errno));
 	}
 	struct iovec parts[2] = { { &order, sizeof order }, { text, used } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control };
@@ -336,7 +340,7 @@ void ready_drop(void (*then)(void *), void *whom)
 bool ready_hides(pid_t pid)
 {
 	char path[64], name[32] = "";
-	if (ready.state == NONE) return false;
+	if (ready.state == NONE || runtime_is("runv")) return false; /* whose list is the guest's, without the ready one */
 	if (pid == ready.pid && ready.state != HANDED) return true;
 	if (ready.state != MAKING && ready.state != ENDING) return false;
 	snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);

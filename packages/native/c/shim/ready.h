@@ -1,5 +1,6 @@
 // A ready exec: one process per container, made by the OCI runtime ahead of time exactly as it makes an exec, that waits to be told what to execute.
 #pragma once
+#include "../order.h"
 #include "process.h"
 
 // After an exec has been started the usual way or by the ready one: where execs come one after the other, the next one is made ready.
@@ -11,12 +12,8 @@ bool ready_take(struct process *process, void (*told)(struct process *process, b
 void ready_drop(void (*then)(void *whom), void *whom);
 bool ready_hides(pid_t pid); // not one of the container's own processes
 
-// starter.c: inside the container, what the ready process executes until then.
+// starter.c: of runc's, inside the container, what the ready process executes until then.
 #define STARTER_VERB "exec-starter"
 #define STARTER_PROGRAM 3   /* its descriptors: its own program, sealed, and a socket to the shim */
 #define STARTER_SOCKET 4
-#define STARTER_TEXT_MAX 65536u
-struct starter_order { uint32_t arguments, variables, length; }; // then: working directory, arguments, variables, each with its NUL; with it stdin, stdout, stderr
-#define STARTER_GOES 'G'    /* the program was found; the end of the socket then says that it runs */
-#define STARTER_FAILED 'F'  /* nothing has run, the ready process ends */
 int starter_main(void);

@@ -68,7 +68,7 @@ bool release_begin(void (*told)(bool runs))
 {
 	char path[2 * TEXT_MAX];
 	struct stat status;
-	if (!runtime_is_runc() || has_late_hooks() || getenv("NOTIFY_SOCKET") != NULL || !runtime_state_file("exec.fifo", path)) return false;
+	if (!runtime_is("runc") || has_late_hooks() || getenv("NOTIFY_SOCKET") != NULL || !runtime_state_file("exec.fifo", path)) return false;
 	release.fifo.fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	if (release.fifo.fd < 0) return false;
 	release.fifo.ready = fifo_ready;

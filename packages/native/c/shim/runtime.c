@@ -98,10 +98,10 @@ bool runtime_has_state(void)
 	return runtime_state_file("", path) && lstat(path, &status) == 0;
 }
 
-bool runtime_is_runc(void)
+bool runtime_is(const char *name)
 {
 	const char *slash = strrchr(runtime.binary, '/');
-	return strcmp(slash == NULL ? runtime.binary : slash + 1, "runc") == 0;
+	return strcmp(slash == NULL ? runtime.binary : slash + 1, name) == 0;
 }
 
 /* In the child. The caller's descriptors are all close-on-exec. */

@@ -29,6 +29,6 @@ void call_finish(struct call *call);
 bool runtime_run(const char *const arguments[]);
 bool runtime_has_state(void);    // whether the runtime still has a directory for this container
 bool runtime_state_file(const char *name, char path[2 * TEXT_MAX]); // in that directory; false: the path is too long
-bool runtime_is_runc(void);
+bool runtime_is(const char *name); // by the name of its program
 char *runtime_read_file(const char *file, size_t *length); // of the bundle; NULL: not there, or empty; to be freed
 bool runtime_read_pid(const char *file, pid_t *pid); // a pid file in the bundle

@@ -15,7 +15,7 @@
 
 #define WORDS_MAX 4096u
 
-static char text[STARTER_TEXT_MAX];
+static char text[ORDER_TEXT_MAX];
 static char *arguments[WORDS_MAX + 1], *variables[WORDS_MAX + 2];
 
 /* As Go's Setenv does it for runc: a later one replaces an earlier one of the same name, in its place. False: no "NAME=". */
@@ -40,7 +40,7 @@ static const char *variable(const char *name)
 	return "";
 }
 
-static bool read_order(struct starter_order *order, int streams[3], char **directory)
+static bool read_order(struct order *order, int streams[3], char **directory)
 {
 	union { char room[CMSG_SPACE(sizeof(int[3]))]; struct cmsghdr aligned; } control;
 	struct iovec parts[2] = { { order, sizeof *order }, { text, sizeof text - 1 } };
@@ -86,16 +86,16 @@ static const char *locate(const char *name)
 
 _Noreturn static void refuse(void)
 {
-	char word = STARTER_FAILED;
+	char word = ORDER_FAILED;
 	send(STARTER_SOCKET, &word, 1, MSG_NOSIGNAL);
 	_exit(0);
 }
 
 int starter_main(void)
 {
-	struct starter_order order;
+	struct order order;
 	int streams[3];
-	char *directory, home[PATH_MAX + 8] = "HOME=", word = STARTER_GOES;
+	char *directory, home[PATH_MAX + 8] = "HOME=", word = ORDER_GOES;
 	const char *own_home = getenv("HOME"); /* the runtime has set it by the user */
 	prctl(PR_SET_NAME, "pouch-ready");
 	if (!read_order(&order, streams, &directory)) refuse();

@@ -1,5 +1,5 @@
 // runv exec of what an engine says in a file (--process): this process becomes the monitor of the new one (pouch-monitor, role process), which tells what
-// goes wrong from then on. The forms that a hand types, and every refusal, are Node's.
+// goes wrong from then on. --order-fd N (../order.h) makes it ready ahead of time, without what the file says to execute. The forms that a hand types, and every refusal, are Node's.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static bool is_sayable(const char *program)
 	return strlen(program) < 300;
 }
 
-static void put_configuration(FILE *file, const struct front *front, const struct record *record, const char *spawn, const char *program, bool detach, const char *console, const char *pid_file)
+static void put_configuration(FILE *file, const struct front *front, const struct record *record, const char *spawn, const char *program, bool detach, const char *console, const char *pid_file, const char *order_fd)
 {
 	char quoted[700];
 	const struct json_value *values = record->json.values;
@@ -45,6 +45,7 @@ static void put_configuration(FILE *file, const struct front *front, const struc
 	if (front->log != NULL) fprintf(file, "log %s\nlog-json %d\n", front->log, front->log_json);
 	if (console != NULL) fprintf(file, "tty 1\nconsole-socket %s\n", console);
 	if (pid_file != NULL) fprintf(file, "pid-file %s\n", pid_file);
+	if (order_fd != NULL) fprintf(file, "order-fd %s\n", order_fd);
 	for (size_t at = record->cgroups + 1; at < values[record->cgroups].next; at = values[at].next) fprintf(file, "cgroup %s/cgroup.procs\n", values[at].text);
 }
 
@@ -64,9 +65,9 @@ static void become_monitor(const char *configuration)
 
 int front_exec(struct front *front, char **words)
 {
-	const char *detach = NULL, *file = NULL, *pid_file = NULL, *console = NULL;
+	const char *detach = NULL, *file = NULL, *pid_file = NULL, *console = NULL, *order_fd = NULL;
 	const struct option options[] = {
-		{ "detach", "d", true, &detach }, { "process", "p", false, &file }, { "pid-file", NULL, false, &pid_file }, { "console-socket", NULL, false, &console }, { NULL, NULL, false, NULL },
+		{ "detach", "d", true, &detach }, { "process", "p", false, &file }, { "pid-file", NULL, false, &pid_file }, { "console-socket", NULL, false, &console }, { "order-fd", NULL, false, &order_fd }, { NULL, NULL, false, NULL },
 	};
 	struct record record;
 	struct process_words process;
@@ -77,12 +78,13 @@ int front_exec(struct front *front, char **words)
 	record_status(front, &record, status);
 	if (strcmp(status, "running") != 0) return HAND_OVER;
 	uint8_t *payload = process_payload(file, &length, &process);
+	if (order_fd != NULL && (strspn(order_fd, "0123456789") != strlen(order_fd) || order_fd[0] == '\0')) return HAND_OVER;
 	if (payload == NULL || process.terminal != (console != NULL) || !is_sayable(process.program)) return HAND_OVER;
 	int named = snprintf(path, sizeof path, "%s/exec-%d.conf", front->directory, (int)getpid());
 	if (named >= (int)sizeof path || snprintf(spawn, sizeof spawn, "%s/exec-%d.bin", front->directory, (int)getpid()) >= (int)sizeof spawn) return HAND_OVER;
 	FILE *memory = open_memstream(&text, &text_length);
 	if (memory == NULL) return HAND_OVER;
-	put_configuration(memory, front, &record, spawn, process.program, detach != NULL, console, pid_file);
+	put_configuration(memory, front, &record, spawn, process.program, detach != NULL, console, pid_file, order_fd);
 	if (fclose(memory) != 0 || write_file(spawn, payload, length) < 0) return HAND_OVER;
 	if (write_file(path, text, text_length) == 0) become_monitor(path);
 	int error = errno;

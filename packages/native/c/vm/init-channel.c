@@ -38,7 +38,7 @@ static struct {
 static const uint32_t payload_max[] = {
   [VM_HELLO] = HELLO_PAYLOAD, [VM_CONFIGURE] = VM_MAX_PAYLOAD, [VM_SPAWN] = VM_MAX_PAYLOAD, [VM_STDIN] = VM_MAX_DATA, [VM_STDIN_CLOSE] = 64,
   [VM_CREDIT] = 64, [VM_SIGNAL] = 64, [VM_WINSIZE] = 64, [VM_PS] = 64, [VM_STATS] = 64, [VM_POWEROFF] = 64, [VM_PING] = 1024, [VM_CLOCK] = 64,
-  [VM_UPDATE] = VM_MAX_DATA, [VM_PREPARE] = VM_MAX_PAYLOAD,
+  [VM_UPDATE] = VM_MAX_DATA, [VM_PREPARE] = VM_MAX_PAYLOAD, [VM_EXECUTE] = VM_MAX_DATA,
 };
 
 void channel_open(int fd, enum channel_kind kind)

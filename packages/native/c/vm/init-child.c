@@ -253,6 +253,53 @@ static int prepare(const struct spawn *spawn)
   return spawn->no_new_privs ? set_filter(spawn) : 0;
 }
 
+static bool read_whole(int fd, void *into, size_t length)
+{
+  for (size_t got = 0; got < length;) {
+    ssize_t n = read(fd, (char *)into + got, length - got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    got += (size_t)n;
+  }
+  return true;
+}
+
+static void close_from(int lowest)
+{
+  struct rlimit files;
+  int most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS_MAX ? (int)files.rlim_cur : DESCRIPTORS_MAX;
+  if (syscall(SYS_close_range, lowest, ~0u, 0) == 0) return; // before 5.9: one by one
+  for (int fd = lowest; fd < most; fd++) close(fd);
+}
+
+// Init's own descriptors would be kept open for as long as it waits: another process's input would never end.
+static int keep_only_order(struct spawn *spawn)
+{
+  int *const kept[] = { &spawn->report, &spawn->order };
+  for (int i = 0; i < 2; i++) {
+    if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 10)) < 0) return fail("descriptors");
+  }
+  for (int i = 0; i < 2; i++) {
+    if (dup3(*kept[i], STDERR_FILENO + 1 + i, O_CLOEXEC) < 0) return fail("descriptors");
+    *kept[i] = STDERR_FILENO + 1 + i;
+  }
+  close_from(STDERR_FILENO + 3);
+  return 0;
+}
+
+// Waits for EXECUTE, as whom it will be executed. It ends where nothing comes.
+static int await_order(struct spawn *spawn)
+{
+  static unsigned char payload[VM_MAX_DATA];
+  uint32_t ready = 0, length;
+  if (keep_only_order(spawn) < 0) return -1;
+  prctl(PR_SET_NAME, "pouch-ready", 0, 0, 0);
+  if (write(spawn->report, &ready, sizeof ready) != (ssize_t)sizeof ready) _exit(127);
+  if (!read_whole(spawn->order, &length, sizeof length) || length > sizeof payload || !read_whole(spawn->order, payload, length)) _exit(127);
+  close(spawn->order);
+  return spawn_order(spawn, payload, length) < 0 ? -1 : go_to_cwd(spawn, true);
+}
+
 // Of ../files/files.h, whose other names are not for here.
 void serve_files(bool writing, void (*enter_root)(void));
 extern void (*once_written)(void);
@@ -260,24 +307,26 @@ extern void (*once_written)(void);
 // Instead of a program. That the report is closed tells that it has begun.
 static _Noreturn void serve_host(const struct spawn *spawn)
 {
-  struct rlimit files;
-  int most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS_MAX ? (int)files.rlim_cur : DESCRIPTORS_MAX;
-  for (int fd = STDERR_FILENO + 1; fd < most; fd++) close(fd);
+  close_from(STDERR_FILENO + 1);
   once_written = sync; // a machine may be ended as soon as this is answered, and its memory is not its disk
   serve_files(spawn->writing, NULL);
   _exit(0);
 }
 
-_Noreturn void run_child(const struct spawn *spawn)
+_Noreturn void run_child(struct spawn *spawn)
 {
-  char path[PATH_MAX];
+  char path[PATH_MAX], *home = NULL;
   failure[0] = '\0';
   if (prepare(spawn) < 0) give_up(spawn);
+  if (spawn->awaits) {
+    home = home_of(spawn->uid);
+    if (await_order(spawn) < 0) give_up(spawn);
+  }
   if (spawn->files) serve_host(spawn);
   if (variable(spawn->environment, "HOME") == NULL) { // there is room for one more
     char **end = spawn->environment;
     while (*end != NULL) end++;
-    *end = home_of(spawn->uid);
+    *end = home != NULL ? home : home_of(spawn->uid);
   }
   if (run_hooks(spawn) < 0 || find_program(spawn, path) < 0) give_up(spawn);
   execve(path, spawn->arguments, spawn->environment);

@@ -95,6 +95,11 @@ int limit_processes(uint64_t count)
   return limit_container(&controllers[PIDS], count);
 }
 
+bool container_limited(void)
+{
+  return controllers[MEMORY].group >= 0 || controllers[PIDS].group >= 0;
+}
+
 void join_group(void)
 {
   for (size_t i = 0; i < COUNT(controllers); i++) {

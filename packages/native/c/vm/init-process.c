@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ struct process *process_new(uint32_t id)
   while (i < VM_MAX_PROCESSES && table[i].id != 0) i++;
   if (i == VM_MAX_PROCESSES) return NULL;
   if (i >= highest) highest = i + 1;
-  table[i] = (struct process){ .id = id, .input = -1, .output = { -1, -1 }, .report = -1, .credit = { VM_INITIAL_CREDIT, VM_INITIAL_CREDIT } };
+  table[i] = (struct process){ .id = id, .input = -1, .output = { -1, -1 }, .report = -1, .order = -1, .credit = { VM_INITIAL_CREDIT, VM_INITIAL_CREDIT } };
   return &table[i];
 }
 
@@ -49,6 +50,7 @@ void process_drop(struct process *process)
   shut(&process->output[0]);
   shut(&process->output[1]);
   shut(&process->report);
+  shut(&process->order);
   process->id = 0;
   while (highest > 0 && table[highest - 1].id == 0) highest--;
 }
@@ -156,31 +158,76 @@ size_t processes_alive(void)
   return count;
 }
 
-// What the child has to say about its start: nothing when it became the program.
+static void not_started(struct process *process)
+{
+  process->failed = true;
+  drop_input(process);
+  shut(&process->output[0]);
+  shut(&process->output[1]);
+  shut(&process->order);
+  channel_error(process->id, VM_SPAWN);
+}
+
+bool process_awaits(pid_t pid)
+{
+  struct process *process = process_find(process_id_of(pid));
+  return process != NULL && process->order >= 0;
+}
+
+int process_execute(uint32_t id, const unsigned char *payload, size_t length)
+{
+  struct process *process = process_find(id);
+  unsigned char head[4];
+  struct iovec parts[2] = { { head, sizeof head }, { (void *)(uintptr_t)payload, length } };
+  struct reader reader = { payload, payload + length };
+  struct record record;
+  bool input = false;
+  int more;
+  if (process == NULL || process->order < 0) return refuse(ESRCH, "EXECUTE: process %u does not await it", id);
+  while ((more = next_record(&reader, &record)) != 0) {
+    if (more < 0) return -1;
+    input = input || record.tag == VM_S_STDIN;
+    if (record.tag > VM_S_CWD && record.tag != VM_S_STDIN) return refuse(ENOTSUP, "EXECUTE: setting %u was to be known before", record.tag);
+  }
+  put32(head, (uint32_t)length);
+  // An empty pipe takes so much at once. That it is closed tells that there was an order.
+  if (writev(process->order, parts, 2) != (ssize_t)(sizeof head + length)) return fail("EXECUTE");
+  shut(&process->order);
+  if (!input) drop_input(process);
+  return 0;
+}
+
+// What the child has to say about its start: that it awaits its order, why it failed, or nothing when it became the program.
 static void read_report(struct process *process)
 {
   struct { int32_t code; char text[FAILURE_MAX]; } report;
   if (process->report < 0) return;
   ssize_t got = read(process->report, &report, sizeof report);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got == (ssize_t)sizeof report.code && report.code == 0) {
+    send_number(VM_AWAITING, process->id, (uint32_t)process->pid, 0, 1);
+    return;
+  }
   shut(&process->report);
+  if (got < (ssize_t)sizeof report.code && process->order >= 0) {
+    refuse(ESRCH, "the process ended while it awaited its program");
+    not_started(process);
+    return;
+  }
   if (got < (ssize_t)sizeof report.code) {
     process->started = true;
     send_number(VM_SPAWNED, process->id, (uint32_t)process->pid, 0, 1);
     return;
   }
-  process->failed = true;
-  drop_input(process);
-  shut(&process->output[0]);
-  shut(&process->output[1]);
   ((char *)&report)[got < (ssize_t)sizeof report ? (size_t)got : sizeof report - 1] = '\0';
   refuse(report.code, "%s", report.text);
-  channel_error(process->id, VM_SPAWN);
+  not_started(process);
 }
 
 static void ended(struct process *process, int status)
 {
-  read_report(process); // an end so early that its start was not told yet
+  // An end so early that its start was not told yet; of one that awaits there may be two things to tell.
+  for (int words = 0; words < 2; words++) read_report(process);
   if (process->report >= 0) { // cannot be: its other end died with the process
     shut(&process->report);
     process->failed = true;

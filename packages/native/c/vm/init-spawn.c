@@ -102,6 +102,7 @@ static int read_spawn(struct spawn *spawn, const unsigned char *payload, size_t 
       else spawn->writing = record.bytes[0] != 0;
       spawn->files = true;
       break;
+    case VM_S_AWAIT: spawn->awaits = true; break;
     case VM_S_SECCOMP:
       if (record.length % 8 != 0 || record.length == 0) done = refuse(EPROTO, "SPAWN: seccomp filter");
       spawn->filter = record.bytes;
@@ -119,7 +120,22 @@ static int read_spawn(struct spawn *spawn, const unsigned char *payload, size_t 
     }
     if (done < 0) return -1;
   }
-  return counts[0] > 0 || spawn->files ? 0 : refuse(EINVAL, "SPAWN: no program");
+  return counts[0] > 0 || spawn->files || spawn->awaits ? 0 : refuse(EINVAL, "SPAWN: no program");
+}
+
+int spawn_order(struct spawn *spawn, const unsigned char *payload, size_t length)
+{
+  size_t counts[2] = { 0, 0 };
+  if (read_spawn(spawn, payload, length, counts) < 0) return -1;
+  arguments[counts[0]] = environment[counts[1]] = NULL;
+  return 0;
+}
+
+// What awaits takes a place among the container's processes, and cannot be given what belongs to one that is known.
+static int check_await(const struct spawn *spawn)
+{
+  if (!spawn->awaits || (!spawn->first && spawn->input && !spawn->terminal && !spawn->files && spawn->hook_count == 0 && spawn->filter == NULL && !container_limited())) return 0;
+  return refuse(ENOTSUP, "SPAWN: a process of this kind, or in this container, cannot await its program");
 }
 
 static void set_nonblocking(int fd)
@@ -201,17 +217,25 @@ static pid_t fork_child(const struct spawn *spawn)
 
 static int start(struct spawn *spawn, struct process *process)
 {
-  int report[2];
+  int report[2], order[2] = { -1, -1 };
   if ((spawn->terminal ? open_terminal(spawn, process) : open_pipes(spawn, process)) < 0) return -1;
   if (pipe2(report, O_CLOEXEC) < 0) return fail("pipe");
   process->report = report[0];
   set_nonblocking(report[0]);
   spawn->report = report[1];
+  if (spawn->awaits && pipe2(order, O_CLOEXEC) < 0) {
+    close(report[1]);
+    return fail("pipe");
+  }
+  process->order = order[1];
+  spawn->order = order[0];
+  if (order[1] >= 0) set_nonblocking(order[1]);
   spawn->mount_namespace = spawn->first ? -1 : mount_namespace;
   pid_t pid = fork_child(spawn);
   if (pid == 0) run_child(spawn);
   int code = errno;
   close(report[1]);
+  if (order[0] >= 0) close(order[0]);
   errno = code;
   if (pid < 0) return fail("fork");
   process->pid = pid;
@@ -239,7 +263,7 @@ static void free_strings(char **list, size_t count)
 
 int spawn_process(uint32_t id, const unsigned char *payload, size_t length)
 {
-  struct spawn spawn = { .stdio = { -1, -1, -1 }, .umask = UINT32_MAX, .first = id == 1, .mount_namespace = -1 };
+  struct spawn spawn = { .stdio = { -1, -1, -1 }, .umask = UINT32_MAX, .first = id == 1, .order = -1, .mount_namespace = -1 };
   size_t counts[2] = { 0, 0 };
   if (id == 0) return refuse(EINVAL, "SPAWN: 0 is no process");
   if (!machine.configured && !machine.prepared) return refuse(EINVAL, "SPAWN: the guest is not configured");
@@ -253,6 +277,7 @@ int spawn_process(uint32_t id, const unsigned char *payload, size_t length)
   int done = read_spawn(&spawn, payload, length, counts);
   spawn.arguments = arguments;
   spawn.environment = environment;
+  if (done == 0) done = check_await(&spawn);
   if (done == 0) done = start(&spawn, process);
   int code = errno;
   if (done < 0) process_drop(process);

@@ -107,6 +107,7 @@ void reply_ps(uint32_t request)
   size_t have = 4;
   struct seen seen;
   for (unsigned pid; (pid = next_process(directory, &seen)) != 0;) {
+    if (process_awaits((pid_t)pid)) continue;
     size_t length = read_command(pid, seen.name, command);
     if (have + 8 + 40 + length > PS_MAX) break;
     unsigned char *at = out + have;
@@ -179,7 +180,7 @@ static void add_pids(struct writer *writer)
   struct seen seen;
   uint64_t count = 0;
   if (directory == NULL) return;
-  while (next_process(directory, &seen) != 0) count++;
+  for (unsigned pid; (pid = next_process(directory, &seen)) != 0;) count += !process_awaits((pid_t)pid);
   closedir(directory);
   add_record(writer, VM_T_PIDS, &count, 1, "");
 }

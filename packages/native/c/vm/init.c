@@ -32,6 +32,15 @@ static void on_spawn(uint32_t id, const unsigned char *payload, size_t length)
   if (spawn_process(id, payload, length) < 0) channel_error(id, VM_SPAWN);
 }
 
+static void on_execute(uint32_t id, const unsigned char *payload, size_t length)
+{
+  struct process *process;
+  if (process_execute(id, payload, length) == 0) return;
+  channel_error(id, VM_EXECUTE);
+  // It could be asked for nothing else: its end is told as a start that failed.
+  if ((process = process_find(id)) != NULL && process->order >= 0) kill(process->pid, SIGKILL);
+}
+
 static void on_stdin_close(uint32_t id, const unsigned char *payload, size_t length)
 {
   (void)payload;
@@ -115,6 +124,7 @@ static const struct { void (*act)(uint32_t id, const unsigned char *payload, siz
   [VM_STATS] = { on_stats, 4, 4, true },                      [VM_POWEROFF] = { on_poweroff, 4, 4, true },
   [VM_PING] = { on_ping, 4, 1024, true },                     [VM_CLOCK] = { on_clock, 40, 40, true },
   [VM_UPDATE] = { on_update, 0, VM_MAX_DATA, true },           [VM_PREPARE] = { on_prepare, 0, VM_MAX_PAYLOAD, true },
+  [VM_EXECUTE] = { on_execute, 0, VM_MAX_DATA, false },
 };
 
 void dispatch(uint8_t op, uint32_t id, const unsigned char *payload, size_t length)

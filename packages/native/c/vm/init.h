@@ -137,6 +137,7 @@ struct process {
   pid_t pid;
   int input, output[2];        // -1: closed; with a terminal input and output[0] are its master
   int report;                  // read end that is empty once exec worked; -1: known
+  int order;                   // while it awaits EXECUTE: where it reads that; -1: it does not
   bool terminal, started, exited, failed, close_input;
   uint32_t credit[2];          // bytes of stdout, stderr that the host has room for
   unsigned char *pending;      // stdin not yet taken
@@ -148,7 +149,9 @@ void process_drop(struct process *process);      // closes everything, frees the
 void process_input(uint32_t id, const unsigned char *data, size_t length);
 void process_close_input(uint32_t id);
 void process_credit(uint32_t id, uint32_t stream, uint32_t bytes);
+int process_execute(uint32_t id, const unsigned char *payload, size_t length);
 uint32_t process_id_of(pid_t pid);
+bool process_awaits(pid_t pid);                  // nothing of the container's yet
 size_t processes_alive(void);
 void processes_reap(void);                       // the only caller of waitpid
 struct pollfd;
@@ -163,7 +166,7 @@ struct spawn {
   uint32_t uid, gid, umask;
   gid_t *groups;
   size_t group_count;
-  bool terminal, input, no_new_privs, has_caps, has_oom, files, writing;
+  bool terminal, input, no_new_privs, has_caps, has_oom, files, writing, awaits;
   uint16_t rows, columns;
   uint64_t caps[5];
   int32_t oom;
@@ -179,12 +182,14 @@ struct spawn {
   bool first;                  // the container's own process
   int stdio[3];                // for a terminal: its slave in all
   int report;
+  int order;                   // where it reads what to become; -1: that is here
   int mount_namespace;         // to join; -1: none
 };
 int spawn_process(uint32_t id, const unsigned char *payload, size_t length);
 void spawn_first_ended(void);
+int spawn_order(struct spawn *spawn, const unsigned char *payload, size_t length); // EXECUTE's records into one that has awaited them
 int window_size(int terminal, uint16_t rows, uint16_t columns);
-_Noreturn void run_child(const struct spawn *spawn);
+_Noreturn void run_child(struct spawn *spawn);
 
 // init-hook.c
 int run_hooks(const struct spawn *spawn);        // in the child, last of all
@@ -207,5 +212,6 @@ bool oom_killed(pid_t pid);                      // whether it has killed this p
 // init-limit.c
 int update_machine(const unsigned char *payload, size_t length);
 int limit_processes(uint64_t count);              // ENOTSUP where the kernel has no such cgroups (before 4.3)
+bool container_limited(void);                    // it has a limit of one kind, or had one
 void join_group(void);                           // in a child: into the container's cgroups, if it has any
 #endif

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "monitor.h"
@@ -24,6 +26,8 @@ struct exec {
 	struct stdio io;
 	int signal_fd;
 	int exit_code; // -1: it has not ended
+	int order_fd;  // -1: none, or answered
+	bool awaiting; // the guest's process is there and is told by the order what to become
 	int64_t deadline, idle_since;
 };
 
@@ -34,24 +38,65 @@ static uint32_t payload_max(uint8_t op)
 
 static int give_up(struct exec *e, const char *text)
 {
+	order_answer(&e->order_fd, false);
 	if (e->config.ready_fd >= 0) ready_tell(&e->config.ready_fd, "error", text);
-	else if (!e->io.started) starter_tell(&e->config, text);
+	// Whoever ordered hears that it failed, and has the exec made anew: that one tells why.
+	else if (!e->io.started && e->config.order_fd < 0) starter_tell(&e->config, text);
 	return FAILED;
 }
 
-static int started(struct exec *e, const struct frame *frame)
+static int tell_starter(struct exec *e)
 {
 	char text[REASON_MAX];
-	if (e->io.started || frame->length != 4) return give_up(e, "the machine's monitor broke the protocol");
-	e->io.id = frame->id;
 	if (e->config.pid_file != NULL && pid_file_write(e->config.pid_file, getpid()) < 0) {
 		snprintf(text, sizeof text, "%s: %s", e->config.pid_file, strerror(errno));
 		return give_up(e, text);
 	}
-	stdio_start(&e->io);
 	snprintf(text, sizeof text, "%d", (int)getpid());
 	ready_tell(&e->config.ready_fd, "ok", text);
 	return -1;
+}
+
+static int started(struct exec *e, const struct frame *frame)
+{
+	if (e->io.started || e->awaiting || frame->length != 4) return give_up(e, "the machine's monitor broke the protocol");
+	e->io.id = frame->id;
+	if (frame->op == VM_AWAITING) {
+		e->awaiting = true;
+		return tell_starter(e);
+	}
+	stdio_start(&e->io);
+	if (e->order_fd < 0) return tell_starter(e);
+	order_answer(&e->order_fd, true);
+	return -1;
+}
+
+static bool is_null(int fd)
+{
+	struct stat about;
+	return fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
+}
+
+// The engine names the program, or wants none any more.
+static int ordered(struct exec *e)
+{
+	uint8_t records[VM_MAX_DATA];
+	size_t length = 0;
+	int got = order_take(e->order_fd, records, &length);
+	if (got == 0) return -1;
+	if (got < 0) return give_up(e, "nothing was ordered");
+	uint32_t id = e->io.id;
+	bool reads = e->config.has_stdin && !is_null(0);
+	if (reads) {
+		if (length > sizeof records - 8) return give_up(e, "a longer order than a frame");
+		memcpy(records + length, (uint8_t[8]){ VM_S_STDIN }, 8);
+		length += 8;
+	}
+	stdio_init(&e->io, &e->link, false, reads);
+	e->io.id = id;
+	e->awaiting = false;
+	e->deadline = now_ms() + e->config.boot_timeout_ms;
+	return link_send(&e->link, VM_EXECUTE, id, records, length) < 0 ? give_up(e, "no memory") : -1;
 }
 
 static const char *refusal(const struct exec *e, const struct frame *frame, char *text, size_t size)
@@ -67,6 +112,7 @@ static int take(struct exec *e, const struct frame *frame)
 {
 	char text[REASON_MAX];
 	switch (frame->op) {
+	case VM_AWAITING:
 	case VM_SPAWNED:
 		return started(e, frame);
 	case VM_STDOUT:
@@ -139,16 +185,21 @@ static int loop(struct exec *e)
 {
 	while (!is_done(e)) {
 		int64_t now = now_ms();
-		if (!e->io.started && now >= e->deadline) return give_up(e, "the guest did not start the process in time");
-		struct pollfd fds[5];
+		if (!e->io.started && !e->awaiting && now >= e->deadline) return give_up(e, "the guest did not start the process in time");
+		struct pollfd fds[6];
 		fds[0] = (struct pollfd){ e->link.fd, (short)(POLLIN | (e->link.out.length > 0 ? POLLOUT : 0)), 0 };
 		fds[1] = (struct pollfd){ e->signal_fd, POLLIN, 0 };
 		stdio_poll(&e->io, fds + 2);
-		int wait = e->exit_code >= 0 ? 50 : !e->io.started ? (int)(e->deadline - now) : -1;
-		if (poll(fds, 5, wait) < 0 && errno != EINTR) return FAILED;
+		fds[5] = (struct pollfd){ e->awaiting ? e->order_fd : -1, POLLIN, 0 };
+		int wait = e->exit_code >= 0 ? 50 : !e->io.started && !e->awaiting ? (int)(e->deadline - now) : -1;
+		if (poll(fds, 6, wait) < 0 && errno != EINTR) return FAILED;
 		if (fds[1].revents != 0) forward_signals(e);
 		if (e->link.fd >= 0 && fds[0].revents != 0) {
 			int result = read_link(e);
+			if (result >= 0) return result;
+		}
+		if (e->awaiting && fds[5].revents != 0) {
+			int result = ordered(e);
 			if (result >= 0) return result;
 		}
 		stdio_handle(&e->io, fds + 2);
@@ -165,7 +216,7 @@ int client_run(const struct config *config, int signal_fd)
 	char why[512];
 	size_t length = 0;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	*e = (struct exec){ .config = *config, .signal_fd = signal_fd, .exit_code = -1, .deadline = now_ms() + config->boot_timeout_ms };
+	*e = (struct exec){ .config = *config, .signal_fd = signal_fd, .exit_code = -1, .order_fd = config->order_fd, .deadline = now_ms() + config->boot_timeout_ms };
 	uint8_t *spawn = file_read(config->spawn, VM_MAX_PAYLOAD, &length);
 	if (spawn == NULL) {
 		snprintf(why, sizeof why, "%s: %s", config->spawn, strerror(errno));
@@ -180,7 +231,8 @@ int client_run(const struct config *config, int signal_fd)
 	link_init(&e->link, fd, OUT_MAX, payload_max);
 	stdio_init(&e->io, &e->link, config->tty, config->has_stdin);
 	spawn_set_size(&e->io, spawn, length);
-	if (link_send(&e->link, VM_SPAWN, 0, spawn, length) < 0) return give_up(e, "no memory");
+	uint8_t await[8] = { VM_S_AWAIT };
+	if (link_send_parts(&e->link, VM_SPAWN, 0, spawn, length, await, e->order_fd >= 0 ? sizeof await : 0) < 0) return give_up(e, "no memory");
 	free(spawn);
 	return loop(e);
 }

@@ -56,6 +56,7 @@ static const struct key {
 	{ "boot-timeout-ms", U32, offsetof(struct config, boot_timeout_ms) },
 	{ "poweroff-timeout-ms", U32, offsetof(struct config, poweroff_timeout_ms) },
 	{ "ready-fd", FD, offsetof(struct config, ready_fd) },
+	{ "order-fd", FD, offsetof(struct config, order_fd) },
 };
 
 static const char *const roles[] = { [ROLE_PROCESS] = "process", [ROLE_MACHINE] = "machine", [ROLE_KEEPER] = "keeper" };
@@ -218,7 +219,7 @@ static const char *missing(const struct config *config)
 
 int config_read(struct config *config, const char *file, char *why, size_t why_size)
 {
-	*config = (struct config){ .uid = -1, .gid = -1, .ready_fd = -1, .boot_timeout_ms = 60000, .poweroff_timeout_ms = 3000, .link = "eth0" };
+	*config = (struct config){ .uid = -1, .gid = -1, .ready_fd = -1, .order_fd = -1, .boot_timeout_ms = 60000, .poweroff_timeout_ms = 3000, .link = "eth0" };
 	size_t length = 0, side_used = 0;
 	int result = 0;
 	bool has_role = false;

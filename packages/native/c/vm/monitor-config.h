@@ -42,6 +42,7 @@ struct config {
 	char *side_arguments[ARGUMENTS_MAX + SIDES_MAX + 1];
 	uint32_t boot_timeout_ms, poweroff_timeout_ms, idle_ms, starter;
 	int ready_fd; // -1: none
+	int order_fd; // -1: none
 };
 
 // Reads FILE. 0, or -1 with the reason in `why`; ready_fd is set also then if its line could be read.

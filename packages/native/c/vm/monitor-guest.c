@@ -18,6 +18,7 @@ static const struct rule {
 	{ VM_CREDIT, 8, 8 },
 	{ VM_CONFIGURED, 0, 64 },
 	{ VM_SPAWNED, 4, 4 },
+	{ VM_AWAITING, 4, 4 },
 	{ VM_STDOUT, 0, VM_MAX_DATA },
 	{ VM_STDERR, 0, VM_MAX_DATA },
 	{ VM_EOF, 4, 4 },
@@ -130,13 +131,14 @@ static const char *input_credit(struct machine *m, const struct frame *frame)
 static const char *spawned(struct machine *m, const struct frame *frame)
 {
 	if (frame->id == 1) {
-		if (m->phase != STARTING) return "a start that nobody asked for";
+		if (m->phase != STARTING || frame->op != VM_SPAWNED) return "a start that nobody asked for";
 		machine_spawned(m, get_u32(frame->payload));
 		return NULL;
 	}
 	struct process *process = process_find(m, frame->id);
-	if (process == NULL || process->spawned) return "a start that nobody asked for";
-	process->spawned = true;
+	if (process == NULL || process->spawned || (frame->op == VM_AWAITING && process->awaiting)) return "a start that nobody asked for";
+	process->spawned = frame->op == VM_SPAWNED;
+	process->awaiting = !process->spawned;
 	if (process->client >= 0) {
 		client_send(m, process->client, frame->op, frame->id, frame->payload, frame->length);
 		return NULL;
@@ -240,7 +242,7 @@ static const char *guest_frame(struct machine *m, const struct frame *frame)
 		return NULL;
 	}
 	if (m->phase == BOOTING && frame->op != VM_CONFIGURED && frame->op != VM_ERROR && frame->op != VM_OOM) return "a frame before it is configured";
-	bool of_process = frame->op == VM_SPAWNED || frame->op == VM_STDOUT || frame->op == VM_STDERR || frame->op == VM_EOF || frame->op == VM_EXITED
+	bool of_process = frame->op == VM_SPAWNED || frame->op == VM_AWAITING || frame->op == VM_STDOUT || frame->op == VM_STDERR || frame->op == VM_EOF || frame->op == VM_EXITED
 		|| frame->op == VM_CREDIT;
 	if (of_process && (frame->id == 0 || frame->id >= m->next_id || (frame->id == 1 && m->phase < STARTING))) return "a process that there never was";
 	if (!of_process && frame->op != VM_ERROR && frame->id != 0) return "a process where there is none";
@@ -249,6 +251,7 @@ static const char *guest_frame(struct machine *m, const struct frame *frame)
 		if (m->phase != BOOTING) return "configured twice";
 		machine_configured(m);
 		return NULL;
+	case VM_AWAITING:
 	case VM_SPAWNED: return spawned(m, frame);
 	case VM_STDOUT:
 	case VM_STDERR: return output(m, frame);

@@ -65,6 +65,14 @@ static int take_spawn(struct machine *m, int index, const struct frame *frame)
 	return 0;
 }
 
+static int take_execute(struct machine *m, int index, const struct frame *frame)
+{
+	struct process *process = process_find(m, frame->id);
+	if (process == NULL || process->client != index) return EPERM;
+	if (!process->awaiting || process->spawned) return EAGAIN;
+	return link_send(&m->control, frame->op, frame->id, frame->payload, frame->length) < 0 ? ENOBUFS : 0;
+}
+
 // STDIN, STDIN_CLOSE, CREDIT and WINSIZE of the client's own process. One that has ended meanwhile is no error: its frames cross ours.
 static int take_stream(struct machine *m, int index, const struct frame *frame)
 {
@@ -147,6 +155,7 @@ static int take_clock(struct machine *m, int index, const struct frame *frame)
 
 static const struct rule rules[] = {
 	{ VM_SPAWN, 0, VM_MAX_PAYLOAD, true, take_spawn },
+	{ VM_EXECUTE, 0, VM_MAX_DATA, true, take_execute },
 	{ VM_STDIN, 0, VM_MAX_DATA, true, take_stream },
 	{ VM_STDIN_CLOSE, 0, 0, true, take_stream },
 	{ VM_CREDIT, 8, 8, true, take_stream },
@@ -223,7 +232,7 @@ void client_close(struct machine *m, int index)
 	if (process == NULL) return;
 	// The process lives by its monitor: when that is killed, so is it.
 	uint8_t kill[8] = { SIGKILL };
-	if (process->spawned && !process->exited) link_send(&m->control, VM_SIGNAL, process->id, kill, sizeof kill);
+	if ((process->spawned || process->awaiting) && !process->exited) link_send(&m->control, VM_SIGNAL, process->id, kill, sizeof kill);
 }
 
 void client_send(struct machine *m, int index, uint8_t op, uint32_t id, const void *payload, size_t length)

@@ -32,6 +32,7 @@
 //   boot-timeout-ms N      from the start to CONFIGURED (default 60000); process: to SPAWNED
 //   poweroff-timeout-ms N  from POWEROFF to QEMU's end, before it is killed (default 3000)
 //   starter PID            machine: our parent, without which we end at once, and QEMU with us
+//   order-fd N             process: a socket that tells later what to execute (order.h); the process is made but for that
 //   ready-fd N             gets `ok PID` or `error TEXT`, one line, and is closed
 //
 // Clients of `socket` send frames of protocol.h. One process per connection: SPAWN (id ignored) → SPAWNED with the id, or ERROR; a connection
@@ -236,7 +237,7 @@ int main(int argc, char **argv)
 		ready_tell(&config.ready_fd, "error", why);
 		return FAILED;
 	}
-	close_others(config.ready_fd);
+	close_others(config.role == ROLE_PROCESS && config.order_fd >= 0 ? config.order_fd : config.ready_fd);
 	// Standard fds that are missing would be taken by the next things opened.
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return FAILED;

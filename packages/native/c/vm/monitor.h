@@ -51,7 +51,7 @@ struct client {
 struct process {
 	uint32_t id;       // 0: a free place
 	int client;        // -1: it has gone
-	bool spawned, exited;
+	bool awaiting, spawned, exited; // awaiting: its program, which EXECUTE names
 	bool eof[2];
 	uint32_t in_window;  // input the client may still send
 	uint32_t window[2];  // output the guest may still send
@@ -131,6 +131,10 @@ void client_refuse(struct machine *m, int index, uint32_t id, int error, uint8_t
 void client_close(struct machine *m, int index);
 bool client_waits(const struct machine *m, int index); // its next frame waits for room towards the guest
 void clients_end(struct machine *m);
+
+// monitor-order.c: what a process that awaits its program is told to become; the streams are then 0, 1 and 2.
+int order_take(int socket, uint8_t *records, size_t *length); // 1: EXECUTE's payload (VM_MAX_DATA at most); 0: nothing yet; -1: none comes, or one that cannot be taken
+void order_answer(int *socket, bool runs);                    // and closes it
 
 // monitor-table.c: who a frame belongs to.
 struct process *process_find(struct machine *m, uint32_t id);

@@ -44,6 +44,8 @@ enum vm_op {
   VM_PREPARE = 15,     // id 0; records VM_C_*, at most once, before CONFIGURE: the root is made (LAYER, SCRATCH, which CONFIGURE then has not), the
                        // other settings are only rehearsed: applied in a child with namespaces of its own that then ends. Answered by VM_PREPARED
                        // or VM_ERROR. After it process 1 may be spawned, and must have ended before CONFIGURE
+  VM_EXECUTE = 16,     // id of a process that is AWAITING; records ARG, ENV, CWD and STDIN of SPAWN, at most VM_MAX_DATA in all: what it becomes. Without
+                       // STDIN its input has ended. Answered by VM_SPAWNED or VM_ERROR (of SPAWN)
   // guest → host
   VM_CONFIGURED = 32,
   VM_SPAWNED = 33,     // id; u32 pid in the guest
@@ -59,6 +61,7 @@ enum vm_op {
   VM_UPDATED = 43,
   VM_PREPARED = 44,
   VM_RELEASED = 45,    // id 0: powering off, everything is written and nothing more will be: the host may end the machine without waiting
+  VM_AWAITING = 46,    // id; u32 pid in the guest: the answer to a SPAWN with VM_S_AWAIT
 };
 
 #define VM_SIGNAL_ALL 1u
@@ -108,6 +111,8 @@ enum vm_spawn {
   VM_S_HOOK = 13,      // u32 ms that it may take, path, u32 count and arguments (the first is its name), u32 count and environment ("NAME=value"); strings each u32
                        // length + bytes. Run as the process, right before its program, in order; one that fails: ERROR EIO with its reason, and no program
   VM_S_HOOK_STATE = 14, // what every hook is given on its standard input
+  VM_S_AWAIT = 15,     // empty: everything is done but executing, which EXECUTE then asks for; ARG, ENV and CWD are passed over; it has STDIN. ENOTSUP with a terminal,
+                       // FILES, SECCOMP or hooks, for process 1, and in a container whose processes or memory are limited
 };
 
 enum vm_ps { VM_P_PROCESS = 1 };  // u32 pid, u32 parent pid, u32 uid, u32 id (0: not started by SPAWN itself), u64 start time in clock ticks, u64 CPU ticks, u64 resident bytes, command line (NULs as spaces)

@@ -1,8 +1,8 @@
 // The numbers of packages/native/c/vm/protocol.h and monitor.h. Data only; the header is the contract.
 
 export const op = {
-  hello: 1, configure: 2, spawn: 3, stdin: 4, stdinClose: 5, credit: 6, signal: 7, winsize: 8, ps: 9, stats: 10, poweroff: 11, ping: 12, clock: 13, update: 14, prepare: 15,
-  configured: 32, spawned: 33, stdout: 34, stderr: 35, eof: 36, exited: 37, error: 38, psReply: 39, statsReply: 40, pong: 41, oom: 42, updated: 43, prepared: 44, released: 45,
+  hello: 1, configure: 2, spawn: 3, stdin: 4, stdinClose: 5, credit: 6, signal: 7, winsize: 8, ps: 9, stats: 10, poweroff: 11, ping: 12, clock: 13, update: 14, prepare: 15, execute: 16,
+  configured: 32, spawned: 33, stdout: 34, stderr: 35, eof: 36, exited: 37, error: 38, psReply: 39, statsReply: 40, pong: 41, oom: 42, updated: 43, prepared: 44, released: 45, awaiting: 46,
   start: 128, state: 129, stopNow: 130,
 } as const;
 
@@ -13,7 +13,7 @@ export const configure = {
 } as const;
 
 /** Tags of SPAWN. */
-export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11, files: 12, hook: 13, hookState: 14 } as const;
+export const spawnTag = { arg: 1, env: 2, cwd: 3, ids: 4, tty: 5, stdin: 6, caps: 7, rlimit: 8, noNewPrivs: 9, oomScoreAdj: 10, seccomp: 11, files: 12, hook: 13, hookState: 14, await: 15 } as const;
 
 /** Tags of UPDATE. */
 export const updateTag = { memory: 1, pids: 2, sharedAddress: 3 } as const;
