@@ -32,6 +32,8 @@ export class Placer {
   readonly #deps: PlacerDeps;
   /** Containers that are being worked on: the view shows them as open until the log has told of the outcome. */
   readonly #inFlight = new Set<string>();
+  /** By container: the sequence of what was appended for it last, until the view has come there. What the view shows of it before is old: acted upon, it would only be refused by the log. */
+  readonly #ahead = new Map<string, number>();
   /** Something was left for want of a free place: it is taken up as soon as there is one. */
   #leftOver = false;
 
@@ -43,6 +45,7 @@ export class Placer {
   work(term: Term): void {
     if (term.signal.aborted) return;
     const { view, patience, isWanted } = this.#deps;
+    for (const [containerId, seq] of this.#ahead) if (seq <= view.seq) this.#ahead.delete(containerId);
     this.#leftOver = false;
     for (const rejection of view.rejections()) this.#take(rejection.containerId, () => this.#reject(rejection));
     for (const placement of view.unassigned()) this.#take(placement.id, () => this.#assign(placement));
@@ -55,7 +58,7 @@ export class Placer {
   }
 
   #take(containerId: string, work: () => Promise<void>): void {
-    if (this.#inFlight.has(containerId)) return;
+    if (this.#inFlight.has(containerId) || this.#ahead.has(containerId)) return;
     if (this.#inFlight.size >= maxInFlight) {
       this.#leftOver = true;
       return;
@@ -120,6 +123,7 @@ export class Placer {
       log, kind: 'container', subject: containerSubject(hostId, id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq: 0, snapshot: null },
       decide: (state) => decideContainer(state, { type: 'AssignContainer', id, hostId, name, spec, ...(predecessor === undefined ? {} : { predecessor }), ...(start === undefined ? {} : { start }), ...(volumes.length === 0 ? {} : { volumes }), imageHolders }, nowMs),
     });
+    this.#appended(id, assigned.seq);
     if (assigned.ok) logger.info({ containerId: id, hostId, seq: assigned.seq }, 'container placed');
   }
 
@@ -140,7 +144,13 @@ export class Placer {
       log: this.#deps.log, kind: 'placement', subject: placementSubject(placement.id), commandId: randomUUID(), meta: this.#meta(nowMs), cached: { seq, snapshot: placement },
       decide: (state) => decidePlacement(state, command, nowMs),
     });
+    this.#appended(placement.id, executed.seq);
     return executed.ok ? executed.snapshot : null;
+  }
+
+  /** `seq`: of what stands in the log, by this scheduler or by another one. */
+  #appended(containerId: string, seq: number): void {
+    if (seq > this.#deps.view.seq) this.#ahead.set(containerId, seq);
   }
 
   #meta(atMs: number): Meta {

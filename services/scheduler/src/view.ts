@@ -57,10 +57,17 @@ export class View {
   readonly #leaving = new Map<HostId, Set<string>>();
   /** Guest kernels of the catalogue, by name. */
   readonly #kernels = new Map<string, Kernel>();
+  #seq = 0;
+
+  /** The log's sequence that it has come to. */
+  get seq(): number {
+    return this.#seq;
+  }
 
   /** Takes one message in; the log's order per subject is assumed. */
   apply({ subject, seq, message }: Recorded): void {
     const snapshot: unknown = message.snapshot;
+    this.#seq = seq;
     switch (message.kind as AggregateKind) {
       case 'host':
         this.#applyHost(snapshot as Host);
