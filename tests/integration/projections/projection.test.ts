@@ -82,7 +82,7 @@ test('whoever heeds only some states is asked at none but those, and at nothing 
     return container?.status === 'exited' ? true : undefined;
   };
   const seq = await api.show(log.entries);
-  const ended = api.projection.waitForContainer(idOf(1), seen, { timeoutMs: longMs, afterSeq: seq + 1, heeds: (status) => status === 'exited' });
+  const ended = api.projection.waitForContainer(idOf(1), seen, { timeoutMs: longMs, afterSeq: seq + 1, onStatus: (status) => (status === 'exited' ? 'look' : 'sleep') });
   log.exit(1, log.start(1));
   await api.show(log.entries);
   assert.equal(await ended, true);

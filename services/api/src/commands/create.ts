@@ -5,6 +5,7 @@ import { containerId, decidePlacement, type Container, type ContainerId, type Co
 import { execute } from '@pouch/eventlog';
 import type { Deps } from '../deps.ts';
 import { failed, HttpError, refused } from '../errors.ts';
+import type { StatusMeans } from '../projection/waiters.ts';
 import { claimMadeUpName, claimName } from './names.ts';
 import type { Asking } from './requests.ts';
 
@@ -32,14 +33,17 @@ export async function createContainer(deps: CreateDeps, id: ContainerId, asked: 
     throw error;
   });
   if (!outcome.ok) throw refused(outcome.refusal);
-  await projection.waitForContainer(id, created, { timeoutMs: patienceMs, signal, afterSeq: outcome.seq, heeds: (status) => !underWay.has(status) }).catch((error: unknown) => {
+  await projection.waitForContainer(id, created, { timeoutMs: patienceMs, signal, afterSeq: outcome.seq, onStatus: (status) => means[status as Container['status'] | Placement['status']] ?? 'look' }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== 'timeout') throw error;
     throw new HttpError(504, `container ${name} has not been made within ${patienceMs / 60_000} minutes; it stays asked for`, { cause: error });
   });
 }
 
-/** Of its placement and of itself, on the way to what is waited for. */
-const underWay: ReadonlySet<string> = new Set<Placement['status'] | Container['status']>(['requested', 'placed', 'assigned']);
+/** What it means on the way to a created container that it, or its placement, has come to a status: in nearly every creation nothing has to be read. */
+const means: Readonly<Record<Container['status'] | Placement['status'], StatusMeans<true>>> = {
+  requested: 'sleep', placed: 'sleep', refused: 'look',
+  assigned: 'sleep', created: { outcome: true }, running: { outcome: true }, paused: { outcome: true }, restarting: { outcome: true }, exited: { outcome: true }, removed: 'look',
+};
 
 /** True when it is there; throws what became of it instead; undefined while that is open. */
 function created(container: Container | null, placement: Placement | null): true | undefined {

@@ -130,13 +130,14 @@ export class Projection {
    * container lives, else it is null. What `look` throws rejects the wait.
    * Rejects with WaitTimeoutError after the time.
    */
-  async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: ContainerWaitOptions): Promise<T> {
-    const { afterSeq = 0 } = options;
+  async waitForContainer<T>(containerId: string, look: (container: Container | null, placement: Placement | null) => T | undefined, options: ContainerWaitOptions<T>): Promise<T> {
+    const { afterSeq = 0, onStatus = () => 'look' } = options;
+    const shows = (): boolean => !this.#anew && this.seq >= afterSeq;
     return await this.#waiters.wait(containerKey(containerId), () => {
-      if (this.#anew || this.seq < afterSeq) return undefined;
+      if (!shows()) return undefined;
       const { container, placement } = this.#stateOf(containerId);
       return look(container, placement);
-    }, options, () =>
+    }, { ...options, onStatus: (status) => (shows() ? onStatus(status) : 'sleep') }, () =>
       new WaitTimeoutError(`container ${containerId.slice(0, 12)} is not there after ${options.timeoutMs} ms`),
     );
   }

@@ -10,12 +10,15 @@ export interface WaitOptions {
 }
 
 /** For waits that look at a container: what need not be looked at, for looking is reading. */
-export interface ContainerWaitOptions extends WaitOptions {
+export interface ContainerWaitOptions<T> extends WaitOptions {
   /** Before the projection shows this sequence there is nothing to see. */
   readonly afterSeq?: number;
-  /** Whether a container or a placement that has come to this status is worth a look. Default: all are. */
-  readonly heeds?: (status: string) => boolean;
+  /** What it means that a container or a placement has come to this status. Default: it is worth a look. */
+  readonly onStatus?: (status: string) => StatusMeans<T>;
 }
+
+/** `sleep`: nothing yet; `look`: what it is has to be read; else the outcome itself. */
+export type StatusMeans<T> = 'sleep' | 'look' | { readonly outcome: T };
 
 /** Waiters at once in one process; each costs about 1 KB. */
 export const maxWaiters = 20_000;
@@ -42,9 +45,8 @@ export class WaitTimeoutError extends OperatingError {
 
 interface Waiter {
   readonly key: string;
-  /** Looks again; true when it has ended. */
-  readonly look: () => boolean;
-  readonly heeds: ((status: string) => boolean) | undefined;
+  /** Looks again; true when it has ended. `status`: what it was woken by. */
+  readonly look: (status: string | null) => boolean;
   readonly fail: (error: Error) => void;
 }
 
@@ -61,12 +63,13 @@ export class Waiters {
    * Calls `look` now and at each wake of `key` until it answers other than undefined. Rejects with what `look` throws, with
    * `timedOut()` after the time, with the signal's reason, or with TooManyWaitersError.
    */
-  wait<T>(key: string, look: () => T | undefined, { timeoutMs, signal, heeds }: WaitOptions & Pick<ContainerWaitOptions, 'heeds'>, timedOut: () => Error): Promise<T> {
+  wait<T>(key: string, look: () => T | undefined, { timeoutMs, signal, onStatus }: WaitOptions & Pick<ContainerWaitOptions<T>, 'onStatus'>, timedOut: () => Error): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (signal?.aborted === true) return reject(signal.reason as Error);
-      const settle = (): boolean => {
+      const settle = (status: string | null): boolean => {
         try {
-          const outcome = look();
+          const means = status === null ? 'look' : (onStatus?.(status) ?? 'look');
+          const outcome = means === 'sleep' ? undefined : means === 'look' ? look() : means.outcome;
           if (outcome === undefined) return false;
           end();
           resolve(outcome);
@@ -81,14 +84,14 @@ export class Waiters {
         end();
         reject(error);
       };
-      const waiter: Waiter = { key, look: settle, fail, heeds };
+      const waiter: Waiter = { key, look: settle, fail };
       const onAbort = () => fail(signal?.reason as Error);
       const end = () => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
         this.#remove(waiter);
       };
-      if (settle()) return;
+      if (settle(null)) return;
       if (this.#count >= maxWaiters) return reject(new TooManyWaitersError());
       this.#add(waiter);
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -98,9 +101,9 @@ export class Waiters {
     });
   }
 
-  /** `status`: what the key's container came to, where that is known; who heeds none such sleeps on. */
+  /** `status`: what the key's container came to, where that is known. */
   wake(key: string, status: string | null = null): void {
-    for (const waiter of [...(this.#byKey.get(key) ?? [])]) if (status === null || waiter.heeds?.(status) !== false) waiter.look();
+    for (const waiter of [...(this.#byKey.get(key) ?? [])]) waiter.look(status);
   }
 
   wakeAll(): void {
