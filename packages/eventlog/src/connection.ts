@@ -5,6 +5,7 @@ import { connect, createInbox, credsAuthenticator, ErrorCode, Events, NatsError,
 import { systemClock, type Clock, type Logger } from '@pouch/process';
 import { LogUnavailable } from './errors.ts';
 import { Requests } from './requests.ts';
+import './flush.ts';
 import './transport-mend.ts';
 
 /** Where NATS is and who we are to it. */
