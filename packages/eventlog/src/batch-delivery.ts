@@ -1,11 +1,15 @@
-// Between a source that pushes and a handler that takes its time: hands over batches, one at a time, coalescing what came in the same tick.
-// It does not bound itself: the source asks `room` before it fetches more.
+// Between a source that pushes and a handler that takes its time: hands over batches, one at a time, coalescing what came in the same tick, and for who wants it what
+// comes shortly after. It does not bound itself: the source asks `room` before it fetches more.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '@pouch/process';
 
 export interface BatchDeliveryOptions<T> {
   readonly handle: (batch: readonly T[]) => void | Promise<void>;
   readonly maxBatch: number;
   /** Items that may wait at most. */
   readonly maxWaiting: number;
+  /** While much comes, a batch begins no sooner than `ms` after the end of the one before: asked before each. Default 0: at once. */
+  readonly gathering?: { readonly clock: Clock; readonly ms: () => number };
   /** A batch has been handled, so there may be room again. */
   readonly onHandled: (batch: readonly T[]) => void;
   /** Everything has been handled for now. */
@@ -14,6 +18,11 @@ export interface BatchDeliveryOptions<T> {
   readonly onError: (error: Error) => void;
 }
 
+/** So many items within the last moments are much: some 350 in a second. What one person does is less, and is never waited with. */
+const much = 24;
+/** What came this long ago counts half. */
+const halfLifeMs = 50;
+
 export class BatchDelivery<T> {
   readonly #options: BatchDeliveryOptions<T>;
   #waiting: T[] = [];
@@ -21,6 +30,9 @@ export class BatchDelivery<T> {
   #taken = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
+  /** Items handed over lately, each the less the longer ago. */
+  #lately = 0;
+  #handledAtMs = 0;
 
   constructor(options: BatchDeliveryOptions<T>) {
     this.#options = options;
@@ -55,6 +67,11 @@ export class BatchDelivery<T> {
     const { handle, maxBatch, onHandled, onEmpty, onError } = this.#options;
     try {
       while (!this.#stopped && this.#taken < this.#waiting.length) {
+        const restMs = this.#restMs();
+        if (restMs > 0) {
+          await delay(restMs);
+          continue;
+        }
         const batch = this.#waiting.slice(this.#taken, this.#taken + maxBatch);
         this.#taken += batch.length;
         if (this.#taken === this.#waiting.length) {
@@ -67,6 +84,7 @@ export class BatchDelivery<T> {
         const handled = handle(batch);
         if (handled !== undefined) await handled;
         if (this.#stopped) break;
+        this.#note(batch.length);
         onHandled(batch);
       }
     } catch (error) {
@@ -76,5 +94,21 @@ export class BatchDelivery<T> {
       this.#running = null;
     }
     if (!this.#stopped) onEmpty();
+  }
+
+  /** How long the next batch waits for more to come. */
+  #restMs(): number {
+    const { gathering, maxBatch } = this.#options;
+    const gatherMs = gathering?.ms() ?? 0;
+    if (gathering === undefined || gatherMs === 0 || this.#waiting.length - this.#taken >= maxBatch) return 0;
+    const sinceMs = gathering.clock.monotonicMs() - this.#handledAtMs;
+    // Rounded up: a timer that fires a fraction early would be set anew.
+    return this.#lately * 2 ** (-sinceMs / halfLifeMs) < much ? 0 : Math.ceil(gatherMs - sinceMs);
+  }
+
+  #note(count: number): void {
+    const nowMs = this.#options.gathering?.clock.monotonicMs() ?? 0;
+    this.#lately = this.#lately * 2 ** (-(nowMs - this.#handledAtMs) / halfLifeMs) + count;
+    this.#handledAtMs = nowMs;
   }
 }

@@ -71,6 +71,11 @@ export interface FollowOptions<M extends Identified> {
   readonly onFailed: (error: Error) => void;
   /** Default 1,000. */
   readonly maxBatch?: number;
+  /**
+   * For a handler whose batches cost much, whatever is in them: live, and only while many messages come, each batch begins this much after the end of the one before.
+   * Default 0. The log in memory does not know it.
+   */
+  readonly gatherMs?: number;
 }
 
 export interface Subscription {

@@ -18,6 +18,8 @@ export interface FollowerOptions {
   readonly streamId: string | undefined;
   readonly replicas: number;
   readonly maxBatch: number;
+  /** See FollowOptions. */
+  readonly gatherMs?: number;
   readonly requestTimeoutMs: number;
   /** What the stream is now; makes it where it is gone. */
   readonly identity: () => Promise<LogIdentity>;
@@ -69,6 +71,7 @@ export class Follower implements Subscription {
       handle: options.handle,
       maxBatch: options.maxBatch,
       maxWaiting,
+      gathering: { clock: options.clock, ms: () => (this.#caughtUp ? (options.gatherMs ?? 0) : 0) },
       onHandled: (batch) => {
         this.#handled = batch.at(-1)?.seq ?? this.#handled;
         for (const { payload } of batch) this.#waitingBytes -= payload.length;

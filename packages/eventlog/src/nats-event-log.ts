@@ -181,7 +181,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
   }
 
   follow(options: FollowOptions<M>): Subscription {
-    const { filter, from, streamId, onMessages, onEntries, maxBatch = 1_000, atLeast = 0 } = options;
+    const { filter, from, streamId, onMessages, onEntries, maxBatch = 1_000, gatherMs = 0, atLeast = 0 } = options;
     const { logger, check } = this.#options;
     this.#reached.note(atLeast);
     const follower: Subscription = new Follower({
@@ -194,6 +194,7 @@ export class NatsEventLog<M extends Identified> implements EventLog<M> {
       streamId,
       replicas: 1,
       maxBatch,
+      gatherMs,
       requestTimeoutMs: this.#requestTimeoutMs,
       identity: () => this.#setUp(),
       messageIdAt: (seq, subject) => this.#idAt(seq, subject),

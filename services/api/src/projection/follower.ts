@@ -29,6 +29,8 @@ const maxRetryMs = 1_000;
 const lookAgainMs = 500;
 /** Entries of one transaction while catching up; about 2 MB. */
 const catchUpBatch = 1_000;
+/** A transaction costs about as much as ten messages in it: while very many come, as many as come in this time share one. */
+const gatherMs = 10;
 /** Malformed messages of one batch that are told one by one. */
 const maxToldMalformed = 10;
 
@@ -104,6 +106,7 @@ class Follower {
       filter: everySubject,
       from: { seq: (this.#projector.checkpoint?.seq ?? 0) + 1 },
       streamId,
+      gatherMs,
       onEntries: (entries) => this.#take(entries),
       onCaughtUp: () => {
         this.#flush();
