@@ -2,6 +2,7 @@
 export { isDamage, openReadOnly, openWriter, ProjectionFileError, readMigrations, removeFiles, type Migrations, type Orm } from './database.ts';
 export { DirectoryInUseError, lockDirectory } from './directory-lock.ts';
 export { dockerItem, dockerState, finishDockerItem, mountPoints, networkModeOf } from './docker-item.ts';
+export { distill, type Distilled } from './distill.ts';
 export { bufferOf, decodeEntry, isKnownKind, typesOf, type Decoded, type LogEntry, type Origin } from './entry.ts';
 export { HistoryReader, messageOf, type HistoryFilter, type HistoryFloor, type HistoryPage, type HistoryRow, type PastContainer, type SubjectHead } from './history-reader.ts';
 export { checkAgainstLog, maxCompared, type LogCheck, type LogFacts } from './log-check.ts';

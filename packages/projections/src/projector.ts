@@ -1,13 +1,14 @@
 // Applies messages of the log to the projection's file: present, history and checkpoint in one transaction, so that a kill at any point equals
 // a clean replay. The one writer of its file. It neither follows the log nor knows how: batches are handed to it.
-import type { Message } from '@pouch/contracts';
-import type { Container, Exec, Placement } from '@pouch/domain';
 import { eq, sql } from 'drizzle-orm';
 import { openWriter, type Migrations, type Orm } from './database.ts';
-import { bufferOf, decodeEntry, typesOf, type Decoded, type LogEntry } from './entry.ts';
-import { PresentChanges } from './present.ts';
+import type { Distilled } from './distill.ts';
+import { bufferOf, type Origin } from './entry.ts';
+import { hurry, type Hurry } from './hurry.ts';
+import { PresentChanges, type RowChange } from './present.ts';
 import { PresentTables } from './present-tables.ts';
 import { checkpoint, containers, history, subjects } from './schema.ts';
+import { writing } from './writing.ts';
 
 /** Subjects whose keys are kept in memory; the others are looked up again. */
 const maxCachedSubjects = 100_000;
@@ -42,7 +43,7 @@ interface SubjectChange {
   readonly key: number;
   readonly isNew: boolean;
   readonly subject: string;
-  readonly decoded: Decoded;
+  readonly origin: Origin;
   readonly firstSeq: number;
   lastSeq: number;
   /** Of an exec: its container. */
@@ -59,7 +60,7 @@ export class Projector {
   readonly #keys = new Map<string, number>();
   readonly #statements: ReturnType<typeof prepare>;
   #nextKey: number;
-  #hurrying = false;
+  #hurry: Hurry | null = null;
   #checkpoint: Checkpoint | null;
 
   /** Opens or makes `file`. Throws ProjectionFileError when it was made by another version or is damaged: remove it and build again. */
@@ -85,18 +86,15 @@ export class Projector {
     return this.#orm;
   }
 
-  /** Applies without waiting for the disk until `settle`: for a file that nobody relies on before, since a power cut may break it. */
+  /** Applies as fast as can be until `settle`: for a file that nobody relies on or opens before. */
   hurry(): void {
-    this.#hurrying = true;
-    this.#orm.$client.pragma('synchronous = OFF');
+    this.#hurry ??= hurry(this.#orm.$client);
   }
 
   /** Ends a hurry: everything applied is on the disk when it returns. */
   settle(): void {
-    if (!this.#hurrying) return;
-    this.#hurrying = false;
-    this.#orm.$client.pragma('synchronous = NORMAL');
-    this.#orm.$client.pragma('wal_checkpoint(TRUNCATE)');
+    this.#hurry?.settle();
+    this.#hurry = null;
   }
 
   /** Binds a new file to a stream, by its identity. Nothing is applied before. */
@@ -121,7 +119,7 @@ export class Projector {
   }
 
   /** Applies a batch in ascending order; what was applied before is passed over. Operating errors of SQLite leave everything as it was. */
-  apply(entries: readonly LogEntry[]): Applied {
+  apply(entries: readonly Distilled[]): Applied {
     const before = this.#checkpoint;
     if (before === null) throw new TypeError('the projection belongs to no stream yet');
     const news = entries.filter((entry) => entry.seq > before.seq);
@@ -136,16 +134,16 @@ export class Projector {
       let unknown = 0;
       let lastId = '';
       for (const entry of news) {
-        const decoded = decodeEntry(entry);
-        const subject = this.#subject(changes, entry, decoded);
-        this.#remember(entry, decoded, subject.key);
-        lastId = decoded.form === 'malformed' ? '' : decoded.message.id;
-        if (decoded.form === 'malformed') malformed.push({ seq: entry.seq, subject: entry.subject, reason: decoded.reason });
-        else if (decoded.form === 'unknown') unknown += 1;
+        const subject = this.#subject(changes, entry);
+        this.#remember(entry, subject.key);
+        lastId = entry.messageId;
+        const { change } = entry;
+        if (entry.fault !== null) malformed.push({ seq: entry.seq, subject: entry.subject, reason: entry.fault });
+        else if (change === null) unknown += 1;
         else {
-          subject.goneSeq = present.take(decoded, entry.seq) ? entry.seq : null;
-          subject.status = statusOf(decoded.message);
-          if (decoded.message.kind === 'exec') subject.parentId = (decoded.message.snapshot as Exec).containerId;
+          subject.goneSeq = present.take(change, entry.seq) ? entry.seq : null;
+          subject.status = statusOf(change);
+          if (change.table === 'execs') subject.parentId = change.containerId;
         }
       }
       this.#writeSubjects(changes);
@@ -174,7 +172,7 @@ export class Projector {
     this.#orm.$client.close();
   }
 
-  #subject(changes: Map<string, SubjectChange>, entry: LogEntry, decoded: Decoded): SubjectChange {
+  #subject(changes: Map<string, SubjectChange>, entry: Distilled): SubjectChange {
     const known = changes.get(entry.subject);
     if (known !== undefined) {
       known.lastSeq = entry.seq;
@@ -184,25 +182,18 @@ export class Projector {
     const key = standing ?? this.#nextKey++;
     if (this.#keys.size >= maxCachedSubjects) this.#keys.clear();
     this.#keys.set(entry.subject, key);
-    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, decoded, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined, status: null };
+    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, origin: entry.origin, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined, status: null };
     changes.set(entry.subject, change);
     return change;
   }
 
-  #remember(entry: LogEntry, decoded: Decoded, subjectKey: number): void {
-    const { seq } = entry;
-    const storedAtMs = Math.trunc(entry.storedAtMs);
-    const message = bufferOf(entry.payload);
-    this.#statements.remember.run(
-      decoded.form === 'malformed'
-        ? { seq, subjectKey, storedAtMs, atMs: storedAtMs, messageId: '', actor: '', types: ',', message }
-        : { seq, subjectKey, storedAtMs, atMs: Math.trunc(decoded.message.meta.atMs), messageId: decoded.message.id, actor: decoded.message.meta.actor, types: typesOf(decoded.message), message },
-    );
+  #remember({ seq, storedAtMs, atMs, messageId, actor, types, payload }: Distilled, subjectKey: number): void {
+    this.#statements.remember.run({ seq, subjectKey, storedAtMs, atMs, messageId, actor, types, message: bufferOf(payload) });
   }
 
   #writeSubjects(changes: ReadonlyMap<string, SubjectChange>): void {
     const { addSubject, moveSubject, endSubject } = this.#statements;
-    for (const { key, isNew, subject, decoded: { origin }, firstSeq, lastSeq, parentId, goneSeq } of changes.values()) {
+    for (const { key, isNew, subject, origin, firstSeq, lastSeq, parentId, goneSeq } of changes.values()) {
       if (isNew) addSubject.run({ key, subject, kind: origin.kind, hostId: origin.hostId, aggregateId: origin.id, parentId, firstSeq, lastSeq, goneSeq: goneSeq ?? null });
       else if (goneSeq === undefined) moveSubject.run({ key, lastSeq });
       else endSubject.run({ key, lastSeq, parentId, goneSeq });
@@ -210,8 +201,8 @@ export class Projector {
   }
 }
 
-function statusOf({ kind, snapshot }: Message): string | null {
-  return kind === 'container' || kind === 'placement' ? (snapshot as Container | Placement).status : null;
+function statusOf(change: RowChange): string | null {
+  return change.table === 'containers' || change.table === 'placements' ? change.status : null;
 }
 
 function prepare(orm: Orm) {
@@ -219,14 +210,16 @@ function prepare(orm: Orm) {
   return {
     subjectKey: orm.select({ key: subjects.key }).from(subjects).where(eq(subjects.subject, p('subject'))).prepare(),
     standing: orm.select({ hostId: containers.hostId, name: containers.name, nameSeq: containers.nameSeq }).from(containers).where(eq(containers.id, p('id'))).prepare(),
-    addSubject: orm.insert(subjects).values({ key: p('key'), subject: p('subject'), kind: p('kind'), hostId: p('hostId'), aggregateId: p('aggregateId'), parentId: p('parentId'), firstSeq: p('firstSeq'), lastSeq: p('lastSeq'), goneSeq: p('goneSeq') }).prepare(),
-    moveSubject: orm.update(subjects).set({ lastSeq: sql`${p('lastSeq')}` }).where(eq(subjects.key, p('key'))).prepare(),
-    endSubject: orm
-      .update(subjects)
-      .set({ lastSeq: sql`${p('lastSeq')}`, parentId: sql`coalesce(${subjects.parentId}, ${p('parentId')})`, goneSeq: sql`${p('goneSeq')}` })
-      .where(eq(subjects.key, p('key')))
-      .prepare(),
-    remember: orm.insert(history).values({ seq: p('seq'), subjectKey: p('subjectKey'), storedAtMs: p('storedAtMs'), atMs: p('atMs'), messageId: p('messageId'), actor: p('actor'), types: p('types'), message: p('message') }).prepare(),
-    advance: orm.update(checkpoint).set({ seq: sql`${p('seq')}`, messageId: sql`${p('messageId')}`, malformed: sql`${p('malformed')}`, unknown: sql`${p('unknown')}` }).prepare(),
+    addSubject: writing(orm, orm.insert(subjects).values({ key: p('key'), subject: p('subject'), kind: p('kind'), hostId: p('hostId'), aggregateId: p('aggregateId'), parentId: p('parentId'), firstSeq: p('firstSeq'), lastSeq: p('lastSeq'), goneSeq: p('goneSeq') })),
+    moveSubject: writing(orm, orm.update(subjects).set({ lastSeq: sql`${p('lastSeq')}` }).where(eq(subjects.key, p('key')))),
+    endSubject: writing(
+      orm,
+      orm
+        .update(subjects)
+        .set({ lastSeq: sql`${p('lastSeq')}`, parentId: sql`coalesce(${subjects.parentId}, ${p('parentId')})`, goneSeq: sql`${p('goneSeq')}` })
+        .where(eq(subjects.key, p('key'))),
+    ),
+    remember: writing(orm, orm.insert(history).values({ seq: p('seq'), subjectKey: p('subjectKey'), storedAtMs: p('storedAtMs'), atMs: p('atMs'), messageId: p('messageId'), actor: p('actor'), types: p('types'), message: p('message') })),
+    advance: writing(orm, orm.update(checkpoint).set({ seq: sql`${p('seq')}`, messageId: sql`${p('messageId')}`, malformed: sql`${p('malformed')}`, unknown: sql`${p('unknown')}` })),
   };
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DirectoryInUseError, lockDirectory, openWriter, Projector } from '@pouch/projections';
+import { DirectoryInUseError, distill, lockDirectory, openWriter, Projector } from '@pouch/projections';
 import { idOf, LogOfEntries } from '../../fixtures/log-entries.ts';
 import { longMs, startProjectedApi } from '../../fixtures/projected-api.ts';
 
@@ -47,7 +47,7 @@ test('killed at many moments, a projection comes to the same as a clean replay',
   const killed = Projector.open(file);
   const clean = Projector.open(join(directory, 'clean.db'));
   clean.begin('stream');
-  clean.apply(log.entries);
+  clean.apply(log.entries.map(distill));
   assert.deepEqual(everything(killed), everything(clean));
   killed.close();
   clean.close();

@@ -6,6 +6,7 @@ import { ImageError, readTar } from '@pouch/containerd';
 import { MalformedMessageError, parseSubject, toMessage } from '@pouch/contracts';
 import { decodeEntry } from '@pouch/projections';
 import { parseConfig, parseManifest } from '../../../packages/containerd/src/image/manifest.ts';
+import { rowChange } from '../../../packages/projections/src/distill.ts';
 import { PresentChanges } from '../../../packages/projections/src/present.ts';
 import { decodeFrame, decodeJson } from '../../../packages/pipes/src/frame.ts';
 import { anySeed, randomOf } from '../../e2e/faults/random.ts';
@@ -36,7 +37,7 @@ test('messages of the log: whatever stands there is decoded or told as malformed
     assert.ok(['known', 'unknown', 'malformed'].includes(decoded.form));
     if (decoded.form === 'known') {
       known += 1;
-      new PresentChanges(() => null).take(decoded, 1);
+      new PresentChanges(() => null).take(rowChange(decoded), 1);
     }
     parseSubject(subject);
     try {

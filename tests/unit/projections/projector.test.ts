@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { Projector, ProjectionFileError, ProjectionReader, readMigrations, tables, type LogEntry } from '@pouch/projections';
+import { distill, Projector, ProjectionFileError, ProjectionReader, readMigrations, tables, type LogEntry } from '@pouch/projections';
 import { getTableConfig } from 'drizzle-orm/sqlite-core';
 import { idOf, LogOfEntries } from '../../fixtures/log-entries.ts';
 
@@ -32,7 +32,7 @@ function contents(projector: Projector): unknown {
 function replayed(entries: readonly LogEntry[], batch = 10_000): Projector {
   const projector = Projector.open(freshFile());
   projector.begin('stream');
-  for (let i = 0; i < entries.length; i += batch) projector.apply(entries.slice(i, i + batch));
+  for (let i = 0; i < entries.length; i += batch) projector.apply(entries.slice(i, i + batch).map(distill));
   return projector;
 }
 
@@ -78,7 +78,7 @@ test('any batching, with a kill and a replay at any point, equals a clean replay
       for (let i = 0; at < entries.length; i++) {
         const { size, back, reopen } = cuts[i % cuts.length] ?? { size: 1, back: 0, reopen: false };
         const from = Math.max(0, at - back);
-        projector.apply(entries.slice(from, at + size));
+        projector.apply(entries.slice(from, at + size).map(distill));
         at += size;
         if (reopen) {
           projector.close();
@@ -102,9 +102,9 @@ test('a batch that fails in the middle leaves nothing of itself, and can be appl
   const projector = replayed([first]);
   const before = contents(projector);
   // A subject of no text cannot be stored: the transaction fails at its last entry.
-  assert.throws(() => projector.apply([...rest, { ...first, seq: 999, subject: Symbol('no') as unknown as string }]));
+  assert.throws(() => projector.apply([...rest.map(distill), { ...distill(first), seq: 999, subject: Symbol('no') as unknown as string }]));
   assert.deepEqual(contents(projector), before);
-  projector.apply(rest);
+  projector.apply(rest.map(distill));
   const clean = replayed(log.entries);
   assert.deepEqual(contents(projector), contents(clean));
   projector.close();
@@ -122,7 +122,7 @@ test('malformed and unknown messages are counted, kept in the history, and chang
   const file = freshFile();
   const projector = Projector.open(file);
   projector.begin('s');
-  const applied = projector.apply(log.entries);
+  const applied = projector.apply(log.entries.map(distill));
   assert.deepEqual(applied.malformed.map(({ seq }) => seq), [5, 6, 8]);
   assert.equal(projector.checkpoint?.malformed, 3);
   assert.equal(projector.checkpoint?.unknown, 1);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { checkAgainstLog, finishDockerItem, messageOf, ProjectionReader, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
+import { checkAgainstLog, distill, finishDockerItem, messageOf, ProjectionReader, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
 import { idOf, LogOfEntries } from '../../fixtures/log-entries.ts';
 import { aSpec } from '../../fixtures/domain.ts';
 
@@ -17,7 +17,7 @@ function projectionOf(entries: readonly LogEntry[]): { projector: Projector; rea
   const file = join(directory, `r${files++}.db`);
   const projector = Projector.open(file);
   projector.begin('stream');
-  projector.apply(entries);
+  projector.apply(entries.map(distill));
   const reader = ProjectionReader.open(file);
   return { projector, reader, close: () => { reader.close(); projector.close(); } };
 }
@@ -147,7 +147,7 @@ test('pruning keeps the last message of what lives, in small steps, and says how
   assert.deepEqual(reader.present.execsOf(idOf(1)), []);
   assert.equal(reader.history.floor().seq, log.seq);
   assert.deepEqual(prune(projector, always, 0), { deleted: 0, more: false });
-  projector.apply([{ seq: log.seq + 1, subject: 'evt.host.x', storedAtMs: 1, payload: Buffer.from('?') }]);
+  projector.apply([{ seq: log.seq + 1, subject: 'evt.host.x', storedAtMs: 1, payload: Buffer.from('?') }].map(distill));
   assert.equal(projector.checkpoint?.seq, log.seq + 1);
   close();
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { ProjectionReader, Projector } from '@pouch/projections';
+import { distill, ProjectionReader, Projector } from '@pouch/projections';
 import { HistoryTail } from '../../../services/api/src/projection/tail.ts';
 import { Waiters, WaitTimeoutError } from '../../../services/api/src/projection/waiters.ts';
 import { LogOfEntries } from '../../fixtures/log-entries.ts';
@@ -24,7 +24,7 @@ function followed() {
   const tail = new HistoryTail(() => reader.history, () => seq);
   const commit = (count: number) => {
     for (let i = 0; i < count; i++) log.raw('evt.host.h', `${log.seq}`);
-    seq = projector.apply(log.entries.slice(seq)).seq;
+    seq = projector.apply(log.entries.slice(seq).map(distill)).seq;
     tail.committed();
   };
   return { tail, commit, seq: () => seq, close: () => { reader.close(); projector.close(); } };

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { everySubject, type Message } from '@pouch/contracts';
 import type { EventLog } from '@pouch/eventlog';
 import { messageOf, OperatingError, type Clock } from '@pouch/process';
-import { checkAgainstLog, isDamage, maxCompared, ProjectionFileError, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
+import { checkAgainstLog, distill, isDamage, maxCompared, ProjectionFileError, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
 import { maxToldSubjects, type FromProjector } from './protocol.ts';
 
 /** What the projection needs of the log. */
@@ -185,7 +185,7 @@ class Follower {
 
   #apply(entries: readonly LogEntry[]): void {
     const { post } = this.#options;
-    const { seq, subjects, statuses, messages, malformed } = this.#projector.apply(entries);
+    const { seq, subjects, statuses, messages, malformed } = this.#projector.apply(entries.map(distill));
     if (messages === 0) return;
     post({ type: 'committed', seq, messages, ...(!this.#following && subjects.length > maxToldSubjects ? { subjects: null, statuses: [] } : { subjects, statuses }) });
     for (const told of malformed.slice(0, maxToldMalformed)) post({ type: 'malformed', ...told });
