@@ -1,13 +1,12 @@
 // What the tables take of one message, as plain and small data: the message itself is done with at once, and another thread may have read it.
 import { assertNever, type Container, type Exec, type Host, type Image, type Kernel, type Placement, type StateOf } from '@pouch/domain';
-import { bufferOf, decodeEntry, typesOf, type Decoded, type LogEntry, type Origin } from './entry.ts';
+import { decodeEntry, typesOf, type Decoded, type LogEntry } from './entry.ts';
 import type { RecordKind, RowChange } from './present.ts';
 
 /** One message of the log for the tables. Nothing of it but `payload` refers to memory of others. */
 export interface Distilled {
   readonly seq: number;
   readonly subject: string;
-  readonly origin: Origin;
   readonly storedAtMs: number;
   /** Clock of who decided, ms; the log's where the message is malformed. */
   readonly atMs: number;
@@ -28,7 +27,7 @@ export function distill(entry: LogEntry): Distilled {
   const decoded = decodeEntry(entry);
   const { seq, subject, payload } = entry;
   const storedAtMs = Math.trunc(entry.storedAtMs);
-  const of = { seq, subject, origin: decoded.origin, storedAtMs, payload: bufferOf(payload) };
+  const of = { seq, subject, storedAtMs, payload };
   if (decoded.form === 'malformed') return { ...of, atMs: storedAtMs, messageId: '', actor: '', types: ',', change: null, fault: decoded.reason };
   const { message } = decoded;
   return { ...of, atMs: Math.trunc(message.meta.atMs), messageId: message.id, actor: message.meta.actor, types: typesOf(message), change: decoded.form === 'known' ? rowChange(decoded) : null, fault: null };

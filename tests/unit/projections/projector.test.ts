@@ -93,6 +93,36 @@ test('any batching, with a kill and a replay at any point, equals a clean replay
   );
 });
 
+test('in a hurry it leaves the same rows, and after it the same file; a batch that fails meanwhile leaves nothing', () => {
+  const log = new LogOfEntries();
+  for (let n = 0; n < 20; n++) {
+    log.create(n);
+    log.exit(n, log.start(n));
+    if (n % 3 === 0) log.remove(n);
+  }
+  const [first] = log.entries;
+  assert.ok(first !== undefined);
+  const form = (projector: Projector) => ({
+    indexes: projector.orm.$client.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all(),
+    pragmas: ['journal_mode', 'synchronous', 'cache_size'].map((name) => projector.orm.$client.pragma(name, { simple: true })),
+  });
+  const clean = replayed(log.entries);
+  const hurried = Projector.open(freshFile());
+  hurried.hurry();
+  hurried.begin('stream');
+  hurried.apply(log.entries.slice(0, 30).map(distill));
+  assert.notDeepEqual(form(hurried), form(clean));
+  const before = contents(hurried);
+  assert.throws(() => hurried.apply([...log.entries.slice(30).map(distill), { ...distill(first), seq: 999, subject: Symbol('no') as unknown as string }]));
+  assert.deepEqual(contents(hurried), before);
+  hurried.apply(log.entries.slice(30).map(distill));
+  hurried.settle();
+  assert.deepEqual(contents(hurried), contents(clean));
+  assert.deepEqual(form(hurried), form(clean));
+  hurried.close();
+  clean.close();
+});
+
 test('a batch that fails in the middle leaves nothing of itself, and can be applied again', () => {
   const log = new LogOfEntries();
   log.join();
