@@ -3,11 +3,7 @@
 // POUCH_TEST_SEED repeats a run, POUCH_TEST_MINUTES says how long faults go on at random, POUCH_TEST_HEAD_MS asks for how soon a death of the log's leader must be over.
 import assert from 'node:assert/strict';
 import { after, before, test, type TestContext } from 'node:test';
-import { inboxPrefix } from '@pouch/contracts';
-import { connectNats, LogUnavailable, type NatsLink } from '@pouch/eventlog';
-import { nullLogger } from '@pouch/process';
 import { clusterUnavailable } from '../../fixtures/cluster.ts';
-import type { TestMachine } from '../../fixtures/machines.ts';
 import { ask, eventually, readJson, type Answer } from './client.ts';
 import { runClient, type Entry } from './load.ts';
 import { faultsAtRandom, paused } from './menu.ts';
@@ -24,23 +20,16 @@ const diskBytes = 640 * 2 ** 20;
 const roomLackedMs = 60_000;
 
 let on: SeveralMachines;
-/** As an api. */
-let nats: NatsLink;
 /** When a disk was full last, in ms since 1970. */
 let fullAtMs = 0;
 
 const lacksRoom = ({ status, text }: Answer): boolean => status >= 400 && Date.now() - fullAtMs < roomLackedMs && !text.includes('"internal error"') && text.length > 20;
 
 before(async () => {
-  if (skip !== false) return;
-  on = await SeveralMachines.start({ diskBytes });
-  const [{ natsUrl: servers, nats: { caFile, credentialsFile } }] = on.cluster.apis as readonly [TestMachine, ...TestMachine[]];
-  nats = connectNats({ servers, caFile, credentialsFile, inboxPrefix: inboxPrefix({ kind: 'api' }), name: 'test', logger: nullLogger });
+  if (skip === false) on = await SeveralMachines.start({ diskBytes });
 });
 after(async () => {
-  if (skip !== false) return;
-  await nats?.close();
-  await on?.stop();
+  if (skip === false) await on?.stop();
 });
 
 /** Lives clients' containers through while `work` goes wrong; a client that got a wrong answer ends it at once. Their books, once everything is whole again. */
@@ -64,18 +53,6 @@ async function underLoad(t: TestContext, work: (signal: AbortSignal) => Promise<
   return entries;
 }
 
-/** Which machine's NATS server leads the log now, and where the log ends. Null: none does, for the moment. */
-async function leaderOfLog(): Promise<{ readonly machine: TestMachine; readonly lastSeq: number } | null> {
-  try {
-    const info = (await nats.request('$JS.API.STREAM.INFO.EVT', '', { timeoutMs: 2_000 })).json<{ cluster?: { leader?: string }; state?: { last_seq: number } }>();
-    const machine = on.cluster.machines.find(({ hostId }) => info.cluster?.leader === `pouch-${hostId}`);
-    return machine === undefined ? null : { machine, lastSeq: info.state?.last_seq ?? 0 };
-  } catch (error) {
-    if (!(error instanceof LogUnavailable)) throw error;
-    return null;
-  }
-}
-
 /** Each consumer of the log by what only happens once it has read what is new: how long each took, in ms since `sinceMs`. */
 async function everyConsumerReads(sinceMs: number, placed: string): Promise<Record<string, number>> {
   const took: Record<string, number> = {};
@@ -90,7 +67,7 @@ async function everyConsumerReads(sinceMs: number, placed: string): Promise<Reco
       // 409: by an earlier try, which was not answered.
       ({ status }) => status === 201 || status === 409, headWithinMs)),
     ...on.cluster.apis.map(({ hostId, socket }) => timed(`api of ${hostId}`, eventually(`the projection of ${hostId} follows`, async () => {
-      const lastSeq = (await leaderOfLog())?.lastSeq;
+      const lastSeq = (await on.log())?.lastSeq;
       const { projection } = await readJson<{ projection: { state: string; seq: number } }>(socket, '/cluster/health');
       return lastSeq !== undefined && projection.state === 'following' && projection.seq >= lastSeq ? true : undefined;
     }, { withinMs: headWithinMs }))),
@@ -103,7 +80,7 @@ test("after a death of the log's leader every consumer reads on", { skip, timeou
     const placed: string[] = [];
     for (const [round, how] of (['killed', 'killed', 'paused'] as const).entries()) {
       await on.whole();
-      const leader = await eventually("a leader of the log", async () => (await leaderOfLog())?.machine);
+      const leader = await eventually("a leader of the log", async () => (await on.log())?.leader);
       const sinceMs = Date.now();
       say(`the leader, NATS of ${leader.hostId}, is ${how}`);
       const pause = how === 'paused' ? await paused(leader, 'nats') : null;

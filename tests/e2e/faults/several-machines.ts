@@ -4,7 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { startTestMachines, type TestMachines, type TestMachinesOptions } from '../../fixtures/machines.ts';
+import { inboxPrefix } from '@pouch/contracts';
+import { connectNats, LogUnavailable, type NatsLink } from '@pouch/eventlog';
+import { nullLogger } from '@pouch/process';
+import { startTestMachines, type TestMachine, type TestMachines, type TestMachinesOptions } from '../../fixtures/machines.ts';
 import { assertAgreement, assertBook } from './books.ts';
 import { demand, eventually, logLines, NoAnswer, readJson, verified, type Answer } from './client.ts';
 import { namesOf, type Entry } from './load.ts';
@@ -22,11 +25,21 @@ export type AfterAll = {
   readonly others?: readonly string[];
 };
 
+export type LogState = {
+  /** The machine whose NATS server leads it. */
+  readonly leader: TestMachine;
+  readonly lastSeq: number;
+  /** Hosts whose NATS servers have all of it. */
+  readonly current: readonly string[];
+};
+
 export class SeveralMachines {
   readonly cluster: TestMachines;
   readonly random: Random;
   /** Directory for what containers that have it at /book write. */
   readonly book: string;
+  /** As an api. */
+  readonly #nats: NatsLink;
   /** The counting container of each machine, in their order. */
   #steady: readonly { readonly id: string; readonly pid: number }[] = [];
 
@@ -34,6 +47,8 @@ export class SeveralMachines {
     this.cluster = cluster;
     this.random = random;
     this.book = book;
+    const [{ natsUrl: servers, nats: { caFile, credentialsFile } }] = cluster.apis as readonly [TestMachine, ...TestMachine[]];
+    this.#nats = connectNats({ servers, caFile, credentialsFile, inboxPrefix: inboxPrefix({ kind: 'api' }), name: 'test', logger: nullLogger });
   }
 
   /** With a seed of its own, or POUCH_TEST_SEED. */
@@ -51,6 +66,7 @@ export class SeveralMachines {
   }
 
   async stop(): Promise<void> {
+    await this.#nats.close();
     await this.cluster.stop();
     await rm(this.book, { recursive: true, force: true });
   }
@@ -65,10 +81,31 @@ export class SeveralMachines {
     return this.#steady[at]?.id ?? '';
   }
 
-  /** Everything runs and every host is up, at every api. */
+  /** Everything runs, every host is up, at every api, and every NATS server has the whole log: until one that has come back has caught up, the next one that goes is one too many. */
   async whole(): Promise<void> {
     await Promise.all(this.cluster.machines.map((machine) => machine.healthy(wholeWithinMs)));
     await this.cluster.hosts('up', this.cluster.machines.map(({ hostId }) => hostId));
+    const servers = this.cluster.machines.filter(({ config }) => config.processes.includes('nats')).map(({ hostId }) => hostId);
+    let last: LogState | null = null;
+    await eventually('every NATS server has the whole log', async () => {
+      last = await this.log();
+      return servers.every((hostId) => last?.current.includes(hostId)) ? true : undefined;
+    }, { withinMs: wholeWithinMs, explain: () => `only ${last?.current.join(', ') ?? 'nobody knows which'} of ${servers.join(', ')}` });
+  }
+
+  /** The log, by whoever leads it. Null: nobody does, for the moment. */
+  async log(): Promise<LogState | null> {
+    try {
+      const { cluster, state } = (await this.#nats.request('$JS.API.STREAM.INFO.EVT', '', { timeoutMs: 2_000 })).json<{ cluster?: { leader?: string; replicas?: readonly { name: string; current: boolean; offline?: boolean }[] }; state?: { last_seq: number } }>();
+      const machineOf = (server?: string): TestMachine | undefined => this.cluster.machines.find(({ hostId }) => server === `pouch-${hostId}`);
+      const leader = machineOf(cluster?.leader);
+      if (leader === undefined) return null;
+      const followers = (cluster?.replicas ?? []).filter(({ current, offline }) => current && offline !== true).map(({ name }) => machineOf(name)?.hostId ?? name);
+      return { leader, lastSeq: state?.last_seq ?? 0, current: [leader.hostId, ...followers] };
+    } catch (error) {
+      if (!(error instanceof LogUnavailable)) throw error;
+      return null;
+    }
   }
 
   /** Tells the seed and what was said, and after a failure what the machines' logs complain of. */
