@@ -176,7 +176,7 @@ function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
       removeIo: () => soon(undefined), present: () => soon([...engine.files]),
     },
     specs: {
-      writeFiles: () => soon(undefined), make: () => soon({ text: '{}' }), networkAtCreate: () => ({ kind: 'new' }), runtime: (name: string) => ({ name }), any: () => null,
+      writeFiles: () => soon(undefined), make: () => soon({ text: '{}' }), process: () => soon({}), networkAtCreate: () => ({ kind: 'new' }), runtime: (name: string) => ({ name }), any: () => null,
       written: () => undefined, ensureWritten: () => soon(undefined), forget: () => undefined,
     },
     rootfs: {
@@ -186,6 +186,7 @@ function outerRooms(engine: Engine, runtime: Runtime): OuterRooms {
     images: { ensure: () => soon({ chainId: 'chain' }), announce: () => soon(undefined), calls: {}, pipes: {}, close: () => undefined },
     network: { detach: () => soon(undefined), cleanupOrphans: () => soon(undefined) },
     volumes: { make: () => soon(undefined) },
+    probeStreams: () => soon({ stdout: '', stderr: '', output: { read: () => soon(undefined), text: '' }, release: () => undefined, close: () => soon(undefined) }),
     secrets: { fetch: () => soon(undefined), place: () => soon(undefined), clear: () => soon(undefined) },
   } as unknown as OuterRooms;
 }

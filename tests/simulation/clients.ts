@@ -7,6 +7,7 @@ import { commandVolume, goneUsers } from '../../services/api/src/commands/volume
 import { aSpec } from '../fixtures/domain.ts';
 import type { ApiActor } from './actors.ts';
 import type { Cluster } from './faults.ts';
+import { aHealthCheck } from './health-checks.ts';
 import type { Invariants } from './invariants.ts';
 import { Violation } from './violation.ts';
 
@@ -94,6 +95,7 @@ export class Client {
       autoRemove: false,
       mounts: chance.is(0.3) ? [volume(chance.pick([...volumeNames, null]), '/one'), ...(chance.is(0.3) ? [volume(chance.pick([...volumeNames, null]), '/two')] : [])] : [],
       resources: { ...aSpec().resources, memoryReservationBytes: chance.pick([0, 100, 300]) * mebibyte },
+      ...aHealthCheck(chance),
       placement: { ...noRules, rescheduleOnHostLoss: chance.is(0.4) },
     });
     const name = chance.pick(['red', 'green', 'blue', 'grey']);

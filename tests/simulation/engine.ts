@@ -2,7 +2,13 @@
 // carried out, and processes that end by themselves or when they are told to. It keeps count of what was started.
 import { ContainerdError, type Containerd, type ContainerdEvent, type TaskProcess } from '@pouch/containerd';
 import { startIdOfStdout } from '../../services/agent/src/tasks/observed.ts';
+import { Probes } from './probes.ts';
 import { Process, type Runtime } from './runtime.ts';
+
+/** Of a call that is about an exec. */
+interface Exec {
+  readonly execId?: string;
+}
 
 interface Task {
   readonly containerId: string;
@@ -31,6 +37,7 @@ export class Engine {
   readonly containers = new Set<string>();
   readonly snapshots = new Set<string>();
   readonly files = new Set<string>();
+  readonly probes: Probes;
   readonly #onStart: (containerId: string, startId: string) => void;
   readonly #subscribers = new Map<(event: ContainerdEvent) => void, { readonly client: Process; readonly end: (error?: ContainerdError) => void }>();
   process: Process;
@@ -41,6 +48,7 @@ export class Engine {
     this.hostName = hostName;
     this.#onStart = onStart;
     this.process = new Process(`engine ${hostName}`);
+    this.probes = new Probes(runtime, () => this.process);
   }
 
   running(): string[] {
@@ -61,6 +69,7 @@ export class Engine {
     this.process.alive = false;
     this.process = new Process(`engine ${this.hostName}`);
     this.tasks.clear();
+    this.probes.clear();
   }
 
   /** As `client` has it. Only what the agent's container path calls. */
@@ -93,7 +102,7 @@ export class Engine {
       snapshots: { snapshotter: 'overlayfs', list: () => call('Snapshots.List', () => [...this.snapshots].map((name) => ({ name, kind: 'ACTIVE' }))) },
       tasks: {
         list: () => call('Tasks.List', () => [...this.tasks.values()].map(told)),
-        get: (id: string) => call('Tasks.Get', () => told(task(id, 'Tasks.Get'))),
+        get: (id: string, { execId }: Exec = {}) => call('Tasks.Get', () => (execId === undefined ? told(task(id, 'Tasks.Get')) : { ...told(task(id, 'Tasks.Get')), execId, status: this.probes.get(id, 'Tasks.Get').status })),
         create: ({ containerId, stdout = '' }: { containerId: string; stdout?: string }) => call('Tasks.Create', () => {
           if (this.tasks.has(containerId)) throw new ContainerdError('already-exists', 'Tasks.Create', `task ${containerId}: already exists`);
           if (!this.containers.has(containerId)) throw new ContainerdError('not-found', 'Tasks.Create', `container "${containerId}": not found`);
@@ -101,6 +110,9 @@ export class Engine {
           this.tasks.set(containerId, made);
           return { pid: made.pid };
         }),
+        exec: ({ containerId }: { containerId: string }) => call('Tasks.Exec', () => this.probes.add(task(containerId, 'Tasks.Exec'))),
+        startExec: (id: string) => call('Tasks.Start', () => this.probes.start(task(id, 'Tasks.Start'))),
+        deleteProcess: (id: string) => call('Tasks.DeleteProcess', () => this.probes.delete(id)),
         start: (id: string) => call('Tasks.Start', () => {
           const found = task(id, 'Tasks.Start');
           if (found.status !== 'CREATED') throw new ContainerdError('failed-precondition', 'Tasks.Start', 'cannot start a container that has started');
@@ -111,7 +123,8 @@ export class Engine {
           if (this.#runtime.chance.is(0.33)) this.#endLater(found, this.#runtime.chance.between(5, 20_000), this.#runtime.chance.is(0.5) ? 0 : 1);
           return { pid: found.pid };
         }),
-        kill: (id: string, signal: number) => call('Tasks.Kill', () => {
+        kill: (id: string, signal: number, { execId }: Exec = {}) => call('Tasks.Kill', () => {
+          if (execId !== undefined) return this.probes.kill(id);
           const found = task(id, 'Tasks.Kill');
           if (found.status === 'STOPPED') throw new ContainerdError('not-found', 'Tasks.Kill', 'process already finished');
           if (signal === sigkill) this.#endLater(found, this.#runtime.chance.between(0, 20), 137);
@@ -122,9 +135,11 @@ export class Engine {
           const found = task(id, 'Tasks.Delete');
           if (found.status !== 'STOPPED' && found.status !== 'CREATED') throw new ContainerdError('failed-precondition', 'Tasks.Delete', 'cannot delete a running process');
           this.tasks.delete(id);
+          this.probes.forget(id);
           return { pid: found.pid, exitStatus: found.exitStatus, exitedAt: found.exitedAt };
         }),
-        wait: (id: string) => call('Tasks.Wait', async () => {
+        wait: (id: string, { execId }: Exec = {}) => call('Tasks.Wait', async () => {
+          if (execId !== undefined) return await this.probes.wait(id);
           const found = task(id, 'Tasks.Wait');
           if (found.status !== 'STOPPED') await new Promise<void>((ended) => found.waiting.push(ended));
           return { exitStatus: found.exitStatus, exitedAt: found.exitedAt };
@@ -148,6 +163,7 @@ export class Engine {
       task.exitStatus = exitStatus;
       task.exitedAt = new Date(this.#runtime.wallMs).toISOString();
       for (const ended of task.waiting) ended();
+      this.probes.endWith(task.containerId);
       this.#runtime.say(this.hostName, `${task.containerId.slice(0, 8)} ended with ${exitStatus}`);
       const event = { namespace: 'pouch', topic: '/tasks/exit', timestamp: null, type: 'task-exit', containerId: task.containerId, execId: '', pid: task.pid, exitStatus, exitedAt: task.exitedAt } as const;
       for (const [onEvent, { client }] of this.#subscribers) this.#runtime.after(client, this.#runtime.chance.between(0.1, 5), () => { if (this.#subscribers.has(onEvent)) onEvent(event); });

@@ -1,4 +1,5 @@
-// What goes wrong in a simulated cluster: one fault after the other, each over after a while. `heal` ends them all.
+// What goes wrong in a simulated cluster: one fault after the other, each over after a while. `heal` ends them all, and
+// who is ill then stays so.
 import type { ApiActor, HostActor, SchedulerActor } from './actors.ts';
 import { fairWeather, type Network } from './network.ts';
 import type { Runtime } from './runtime.ts';
@@ -101,6 +102,7 @@ export class Faults {
     this.#over = true;
     for (const end of this.#ends) end();
     this.#ends.clear();
+    for (const { engine } of this.#cluster.hosts) engine.probes.steady = true;
     this.#cluster.runtime.say('FAULT', 'all faults are over');
   }
 }

@@ -3,6 +3,7 @@
 import type { Recorded } from '@pouch/contracts';
 import { reservationOf, type Container, type Host, type HostId, type Service, type Volume } from '@pouch/domain';
 import type { HostActor } from './actors.ts';
+import { HealthRules } from './health-rules.ts';
 import { ServiceRules } from './service-rules.ts';
 import { Violation } from './violation.ts';
 import { VolumeRules } from './volume-rules.ts';
@@ -16,26 +17,33 @@ export class Invariants {
   readonly #started = new Set<string>();
   readonly #services = new ServiceRules();
   readonly #volumes = new VolumeRules();
+  readonly #health: HealthRules;
   messages = 0;
   readonly startsInLog = new Map<string, Set<string>>();
   readonly #machines: () => readonly HostActor[];
 
   constructor(machines: () => readonly HostActor[]) {
     this.#machines = machines;
+    this.#health = new HealthRules(machines);
   }
 
   /** Throws a Violation. */
-  message({ message }: Recorded): void {
+  message(recorded: Recorded): void {
+    const { message } = recorded;
     this.messages++;
     if (message.kind === 'host') this.hosts.set((message.snapshot as Host).id, message.snapshot as Host);
     if (message.kind === 'placement') this.#placements.set((message.snapshot as { id: string }).id, message.snapshot as { status: string });
-    if (message.kind === 'service') this.#services.message(message.snapshot as Service);
+    if (message.kind === 'service') {
+      this.#services.message(message.snapshot as Service);
+      this.#health.service(recorded);
+    }
     if (message.kind === 'volume') this.#volumes.message(message.snapshot as Volume, this.#living);
     if (message.kind !== 'container') return;
     const container = message.snapshot as Container;
     const { id, hostId, name } = container;
     const before = this.containers.get(key(container));
     this.containers.set(key(container), container);
+    this.#health.container(recorded);
     for (const event of message.events as readonly { type: string; commandId?: string; startId?: string; run?: { startId: string } }[]) {
       if (event.type === 'ContainerRequested' && event.commandId !== undefined) this.#asked.add(`${id} ${event.commandId}`);
       if (event.type === 'ContainerAssigned' && event.startId !== undefined) this.#asked.add(`${id} ${event.startId}`);
@@ -114,7 +122,7 @@ export class Invariants {
       const made = [...engine.containers].sort();
       if (there.join() !== made.join()) wrong.push(`${hostId} has ${short(made)}, the log says ${short(there)}`);
     }
-    return [...wrong, ...this.#services.unsettled([...this.containers.values()]), ...this.#volumes.unsettled(this.#living)];
+    return [...wrong, ...this.#services.unsettled([...this.containers.values()]), ...this.#volumes.unsettled(this.#living), ...this.#health.unsettled([...this.containers.values()])];
   }
 
   /** Whether a container is on some host, or may still come to be there. */

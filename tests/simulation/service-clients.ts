@@ -4,6 +4,7 @@ import { commandService } from '../../services/api/src/commands/services.ts';
 import { aSpec } from '../fixtures/domain.ts';
 import type { ApiActor } from './actors.ts';
 import type { Cluster } from './faults.ts';
+import { aHealthCheck } from './health-checks.ts';
 
 const asking = { actor: 'simulation', signal: new AbortController().signal };
 const mebibyte = 2 ** 20;
@@ -67,7 +68,7 @@ export class ServiceClient {
       parallelism: chance.pick([0, 1, 1, 2]), delayMs: chance.pick([0, 0, 2_000]), order: chance.pick(['stop-first', 'start-first']), monitorMs: chance.pick([500, 3_000]),
       onFailure: chance.pick(['pause', 'continue', 'rollback']), maxFailureRatio: chance.pick([0, 0, 0.5]),
     });
-    const template = aSpec({ env: [`VERSION=${chance.below(1_000)}`], hostname: '', stopTimeoutSeconds: 2, resources: { ...aSpec().resources, memoryReservationBytes: chance.pick([0, 50]) * mebibyte } });
+    const template = aSpec({ env: [`VERSION=${chance.below(1_000)}`], hostname: '', stopTimeoutSeconds: 2, ...aHealthCheck(chance), resources: { ...aSpec().resources, memoryReservationBytes: chance.pick([0, 50]) * mebibyte } });
     return {
       templates: [template], replicas: chance.below(5), update: rollout(), rollback: rollout(),
       restart: { condition: chance.pick(['any', 'any', 'any', 'on-failure']), delayMs: chance.pick([200, 2_000]), maxAttempts: 0 }, labels: {}, asked: '{}',

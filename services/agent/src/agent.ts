@@ -15,6 +15,7 @@ import { Layout } from './containers/layout.ts';
 import { Rootfs } from './containers/rootfs.ts';
 import { SpecMaker } from './containers/spec-maker.ts';
 import { assembleCore, type Core } from './core.ts';
+import { openProbeStreams } from './health/probe-streams.ts';
 import { bootedAtMs, hostFacts } from './host-facts.ts';
 import { createImages } from './images/index.ts';
 import { Machines } from './machines/machines.ts';
@@ -84,7 +85,7 @@ export async function startAgent({ config, logger, link, pipesLink }: AgentDeps)
         keys: config.secretsKey === null ? null : new KeyFile(config.secretsKey), log, objects: new NatsObjectStore({ link: pipesLink, logger, bucket: secretsBucket }),
         kept: (id) => layout.container(id), mountPoint: layout.secrets, logger,
       });
-      return { sys, layout, rootfs, network, machines, secrets, volumes, images, specs: new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets, volumes }) };
+      return { sys, layout, rootfs, network, machines, secrets, volumes, images, probeStreams: (id) => openProbeStreams({ sys, layout, logger }, id), specs: new SpecMaker({ config, containerd, layout, rootfs, logger, network, secrets, volumes }) };
     },
   });
   const { rooms, execs, health } = core;

@@ -26,7 +26,7 @@ import { Tasks } from './tasks/tasks.ts';
 const flushMs = 3_000;
 
 /** The rooms that reach out of the process. */
-export type OuterRooms = Pick<Rooms, 'sys' | 'layout' | 'specs' | 'rootfs' | 'images' | 'network' | 'machines' | 'secrets' | 'volumes'>;
+export type OuterRooms = Pick<Rooms, 'sys' | 'layout' | 'specs' | 'rootfs' | 'images' | 'network' | 'machines' | 'secrets' | 'volumes' | 'probeStreams'>;
 
 export interface CoreDeps {
   readonly config: AgentConfig;

@@ -13,6 +13,7 @@ import type { Rootfs } from './containers/rootfs.ts';
 import type { Starts } from './containers/starts.ts';
 import type { SpecMaker } from './containers/spec-maker.ts';
 import type { Copies } from './files/copies.ts';
+import type { ProbeStreams } from './health/probe-streams.ts';
 import type { Machines } from './machines/machines.ts';
 import type { Book } from './reports/book.ts';
 import type { Outbox } from './reports/outbox.ts';
@@ -97,6 +98,8 @@ export interface Rooms {
   readonly machines: Machines | null;
   readonly secrets: Secrets;
   readonly volumes: Pick<Volumes, 'make' | 'home' | 'path'>;
+  /** Where a container's next health probe writes. */
+  readonly probeStreams: (containerId: string) => Promise<ProbeStreams>;
   /** Set while the host is being shut down: exits are told as such and nothing is started. `stopping`: how many containers are stopped for it, when they have ended. */
   readonly shutdown: { active: boolean; stopping?: Promise<number> };
   /** Set while the agent itself goes down: what ends then ends for that reason, and containers are not to notice. */

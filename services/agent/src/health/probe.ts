@@ -1,17 +1,13 @@
 // One probe: a process in the container, by the exec path, until it ends or its time is over. It is no exec of anybody's: the log never hears of it, and
 // its id is the same each time, so that there is one at most and the next life of the agent knows what to clear up.
-import { mkdir, rm } from 'node:fs/promises';
 import { ContainerdError, isContainerdError, type TaskExit } from '@pouch/containerd';
 import { maxProbeOutputBytes, probeFailedExit, type Container, type ExecSpec } from '@pouch/domain';
 import { messageOf } from '@pouch/process';
-import { makeFifos } from '../containers/stdio.ts';
-import { FifoReader } from '../exec/fifo-reader.ts';
 import type { Rooms } from '../rooms.ts';
 import type { ProbeOutcome } from './monitor.ts';
 import type { Places } from './places.ts';
-import { ProbeOutput } from './probe-output.ts';
+import { probeExecId as execId, type ProbeStreams } from './probe-streams.ts';
 
-const execId = 'health';
 const sigkill = 9;
 const beginMs = 60_000;
 /** For a process that was killed to be gone. */
@@ -30,21 +26,18 @@ export interface ProbeInput {
 /** Runs one probe. Never rejects; where the host is to blame the outcome is null. Nothing of it is left then, unless its process cannot be killed. */
 export async function runProbe(rooms: Rooms, input: ProbeInput, signal: AbortSignal): Promise<ProbeOutcome> {
   const { container: { id }, timeoutMs } = input;
-  const { logger, tasks, layout } = rooms;
-  const { dir, stdout, stderr } = layout.execIo(id, execId);
-  const readers: FifoReader[] = [];
+  const { logger, tasks } = rooms;
+  let streams: ProbeStreams | null = null;
   const over = new AbortController();
   const isRunning = (): boolean => !signal.aborted && !rooms.stopping.active && tasks.get(id)?.status === 'running';
   // What belongs to a container that ends is being removed.
   if (!isRunning()) return null;
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    await makeFifos(rooms.sys, [stdout, stderr]);
-    for (const path of [stdout, stderr]) readers.push(await FifoReader.open(path));
-    const output = new ProbeOutput(readers.map(({ socket }) => socket), maxProbeOutputBytes);
-    const begun = await input.places.with(async () => (isRunning() ? await begin(rooms, input, over.signal) : null));
+    streams = await rooms.probeStreams(id);
+    const { stdout, stderr, output } = streams;
+    const begun = await input.places.with(async () => (isRunning() ? await begin(rooms, input, { stdout, stderr, over: over.signal }) : null));
     if (begun === null) return null;
-    for (const reader of readers) reader.release();
+    streams.release();
     const exit = await endWithin(begun.end, timeoutMs, signal);
     if (exit === null) await kill(rooms, id, begun.end);
     await output.read(drainMs);
@@ -59,8 +52,7 @@ export async function runProbe(rooms: Rooms, input: ProbeInput, signal: AbortSig
     return passing ? null : { exitCode: probeFailedExit, output: (error instanceof ContainerdError ? error.detail : messageOf(error)).slice(0, maxProbeOutputBytes) };
   } finally {
     over.abort();
-    for (const reader of readers) reader.close();
-    await rm(dir, { recursive: true, force: true }).catch((error: unknown) => logger.debug({ containerId: id, err: error }, 'FIFOs of a probe could not be removed'));
+    await streams?.close();
   }
 }
 
@@ -77,8 +69,7 @@ export async function endLeftProbe(rooms: Rooms, id: string): Promise<void> {
 }
 
 /** Adds and starts the process. */
-async function begin({ containerd: { tasks }, specs, layout }: Rooms, { container, args }: ProbeInput, over: AbortSignal): Promise<{ readonly end: Promise<TaskExit> }> {
-  const { stdout, stderr } = layout.execIo(container.id, execId);
+async function begin({ containerd: { tasks }, specs }: Rooms, { container, args }: ProbeInput, { stdout, stderr, over }: Pick<ProbeStreams, 'stdout' | 'stderr'> & { readonly over: AbortSignal }): Promise<{ readonly end: Promise<TaskExit> }> {
   const spec: ExecSpec = { args, env: [], workingDir: '', user: '', tty: false, attach: { stdin: false, stdout: true, stderr: true }, privileged: false, detachKeys: '' };
   await tasks.exec({ containerId: container.id, execId, process: await specs.process(container, spec, null), stdout, stderr }, { timeoutMs: beginMs });
   // Before the start, so that the end of a short one is not asked for but comes.
