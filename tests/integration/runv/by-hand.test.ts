@@ -136,6 +136,7 @@ describe('runv by hand', { skip }, () => {
     for (const [hook, reason] of [
       [shell('echo "not today" >&2; exit 3'), /error running startContainer hook \/bin\/sh: exit status 3: not today/],
       [shell('kill -9 $$'), /startContainer hook \/bin\/sh: ended by signal 9/],
+      [shell('yes >&2', { timeout: 1 }), /startContainer hook \/bin\/sh: it has not ended within 1000 ms: y/],
       [shell('sleep 100', { timeout: 1 }), /startContainer hook \/bin\/sh: it has not ended within 1000 ms/],
       [{ path: '/no/such' }, /startContainer hook \/no\/such: exit status 126: No such file/],
     ] as const) {

@@ -34,12 +34,12 @@ describe('a kernel without overlay, erofs and virtiofs', { skip, timeout: 180_00
     execFile(runv, ['--root', root, ...args], { env: {} }, (error, out, err) => settle({ code: error === null ? 0 : Number(error.code), out, err })).stdin?.end();
   });
 
-  async function bundle(args: readonly string[], kernel: string, volume?: string): Promise<string> {
+  async function bundle(args: readonly string[], kernel: string, volume?: string, linux: object = {}): Promise<string> {
     const directory = join(kit.directory, `bundle${count++}`);
     await mkdir(directory);
     const mounts = [...(template.mounts as unknown[]), ...(volume === undefined ? [] : [{ destination: '/data', type: 'bind', source: volume, options: ['rbind', 'rw'] }])];
     const process = { ...(template.process as object), terminal: false, args };
-    await writeFile(join(directory, 'config.json'), JSON.stringify({ ...template, process, mounts, annotations: { 'io.pouch.kernel': kernel }, root: { path: await kit.tree(), readonly: false } }));
+    await writeFile(join(directory, 'config.json'), JSON.stringify({ ...template, process, mounts, linux: { ...(template.linux as object), ...linux }, annotations: { 'io.pouch.kernel': kernel }, root: { path: await kit.tree(), readonly: false } }));
     return directory;
   }
 
@@ -64,5 +64,11 @@ describe('a kernel without overlay, erofs and virtiofs', { skip, timeout: 180_00
     const found = await verb('run', '--bundle', await bundle(['true'], 'unknown', volume), 'found');
     assert.equal(found.code, 1);
     assert.match(found.err, /virtiofs/);
+  });
+
+  test('a sysctl that it does not have is refused by its name', async () => {
+    const done = await verb('run', '--bundle', await bundle(['true'], 'poor', undefined, { sysctl: { 'net.ipv4.of_a_later_kernel': '1' } }), 'sysctl');
+    assert.equal(done.code, 1);
+    assert.match(done.err, /sysctl net\.ipv4\.of_a_later_kernel: no such file or directory/);
   });
 });

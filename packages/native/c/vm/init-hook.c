@@ -12,6 +12,7 @@
 #define STRINGS_MAX 4096u
 #define WORDS_MAX 400u // of what a hook says on stderr
 #define LOOK_MS 2
+#define READS_MAX 64 // at once: one that never stops talking has its time, too
 #define NOT_RUN 126
 
 struct hook {
@@ -73,7 +74,9 @@ static void exchange(struct talk *talk)
     talk->left -= (size_t)done;
   }
   if (talk->left == 0 || (done < 0 && errno != EAGAIN)) shut(&talk->input); // it need not read it
-  for (ssize_t got; talk->words >= 0 && (got = read(talk->words, piece, sizeof piece)) != -1;) {
+  for (int reads = 0; talk->words >= 0 && reads < READS_MAX; reads++) {
+    ssize_t got = read(talk->words, piece, sizeof piece);
+    if (got < 0) return;
     if (got == 0) shut(&talk->words);
     size_t kept = (size_t)got < WORDS_MAX - talk->length ? (size_t)got : WORDS_MAX - talk->length;
     memcpy(talk->said + talk->length, piece, kept);
