@@ -292,6 +292,15 @@ describe('docker cp with a machine that does not run', { skip: skip || (runtimes
     await eventually('nothing is left of its machine', async () => !(await holding()));
   });
 
+  test('results out of one that was run once', async () => {
+    for (const name of ['once', 'again']) {
+      await on.d('run', '--name', name, '--runtime', 'runv', '--network', 'none', 'busybox', 'sh', '-c', `echo ${name} > /result`);
+      await on.d('cp', `${name}:/result`, join(here, name));
+      assert.equal(await readFile(join(here, name), 'utf8'), `${name}\n`);
+    }
+    await on.d('rm', 'once', 'again');
+  });
+
   test('an agent that is killed leaves no machine', async () => {
     await on.d('create', '--name', 'left', '--runtime', 'runv', '--network', 'none', 'busybox', 'cat', '/in/index');
     await on.d('cp', join(here, 'site'), 'left:/in');
