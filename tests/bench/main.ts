@@ -1,5 +1,5 @@
 // `npm run bench -- NAME [--rounds N] [--part NAME] [--hosts N] [--containers N] [--profile DIR]`: runs one benchmark (of vm and scale also one part); one JSON line per
-// figure on stdout, progress on stderr. Hosts and containers are scale's; --profile leaves CPU profiles of the services that scale starts.
+// figure on stdout, progress on stderr. Hosts and containers are scale's, containers also the idle machines of vm; --profile leaves CPU profiles of the services that scale starts.
 // It measures and tells; whether a goal is met fails nothing. Everything it starts is its own and is gone at the end, also after SIGINT.
 import { parseArgs } from 'node:util';
 import { burst } from './burst.ts';

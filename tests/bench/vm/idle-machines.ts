@@ -1,4 +1,4 @@
-// A hundred machines that do nothing: what each takes beyond the template that they share, and whether all of it is gone once they are removed.
+// A hundred machines (or as many as are asked for) that do nothing: what each takes beyond the template that they share, and whether all of it is gone once they are removed.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 import type { Pouch } from '../sides/pouch.ts';
 import { containerSettings } from '../sides/workload.ts';
 
-const machines = 100;
+const usualMachines = 100;
 const atOnce = 4;
 const goalMB = 20;
 /** For what a start leaves to be collected, and for the guests to come to rest. */
@@ -31,7 +31,7 @@ function sharedOf(pid: number, path: RegExp): number {
 
 const isOf = (name: string) => ({ command }: Process): boolean => (command[0] ?? '').endsWith(name);
 
-export async function idleMachines(session: Session, { client, cluster }: Pouch): Promise<void> {
+export async function idleMachines(session: Session, { client, cluster }: Pouch, machines = usualMachines): Promise<void> {
   session.say(`starting ${machines} machines`);
   const before = new Set(everyProcess().map(({ pid }) => pid));
   const ids: string[] = [];

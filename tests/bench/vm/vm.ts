@@ -12,7 +12,7 @@ import { runs } from './runs.ts';
 /** What can be measured alone, by `--part NAME`. */
 const parts = ['boots', 'runs', 'execs', 'output', 'files', 'idle-machines'] as const;
 
-export async function vm(session: Session, { rounds = 15, part }: { readonly rounds: number | undefined; readonly part: string | undefined }): Promise<void> {
+export async function vm(session: Session, { rounds = 15, part, containers }: { readonly rounds: number | undefined; readonly part: string | undefined; readonly containers: number | undefined }): Promise<void> {
   if (part !== undefined && !(parts as readonly string[]).includes(part)) throw new Error(`there is no part ${part} of vm; there are ${parts.join(', ')}`);
   const wants = (one: (typeof parts)[number]): boolean => part === undefined || part === one;
   session.tellMachine();
@@ -26,5 +26,5 @@ export async function vm(session: Session, { rounds = 15, part }: { readonly rou
   if (wants('execs')) await execs(session, pouch, docker, rounds);
   if (wants('output')) await output(session, pouch);
   if (wants('files')) await files(session, pouch);
-  if (wants('idle-machines')) await idleMachines(session, pouch);
+  if (wants('idle-machines')) await idleMachines(session, pouch, containers);
 }

@@ -27,6 +27,12 @@ test('every profile is shut in: no defaults, no reboot, no screen, the whole san
   }
 });
 
+test('an emulated processor has nothing that costs only there; with KVM it is the host\'s', () => {
+  const processor = (acceleration: Machine['acceleration']): string[] => ['accel', 'cpu'].flatMap((name) => values(qemuCommand({ ...machine, acceleration }), name));
+  assert.deepEqual(processor('tcg'), ['tcg', 'max,erms=off,fsrm=off,la57=off']);
+  assert.deepEqual(processor('kvm'), ['kvm', 'host']);
+});
+
 test('modern: microvm with virtio-mmio and a named port', () => {
   const argv = qemuCommand(machine);
   assert.match(values(argv, 'machine')[0] ?? '', /^microvm,acpi=on,rtc=on,pcie=off/);

@@ -19,7 +19,7 @@
 #define HIGH_FD 200 // descriptors on their way to a child: above every number that one gets there
 #define SOCKET_OPTION "--socket-path="
 
-static char *const environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", NULL };
+static char *const environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "MALLOC_ARENA_MAX=1", NULL };
 
 int cgroups_join(const struct config *config, char *why, size_t why_size)
 {

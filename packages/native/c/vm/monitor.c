@@ -21,7 +21,7 @@
 //   keeper PATH            machine: the socket of a keeper, whose QEMU this machine takes over; then there is no qemu-arg, open or side
 //   cgroup PATH            repeated, both roles: a cgroup.procs file to write oneself into, first of all
 //   uid N, gid N           QEMU's user and group (no further groups, no_new_privs); absent: as we are
-//   qemu-arg ARG           repeated: argv, [0] absolute. Environment: PATH, HOME=/ only. Own session, stdin /dev/null, no core files
+//   qemu-arg ARG           repeated: argv, [0] absolute. Environment: PATH, HOME=/ and MALLOC_ARENA_MAX=1 (its threads need no heap each) only. Own session, stdin /dev/null, no core files
 //   open FD ro|rw PATH     repeated, FD from 20 to 100: a file that QEMU inherits on FD, opened as we are: its user may not reach the path
 //   qemu-log PATH          stdout and stderr of QEMU and the side processes
 //   side PROGRAM, side-arg ARG   a process beside QEMU, as root, started before it. For each argument --socket-path=PATH the monitor waits until the

@@ -138,6 +138,18 @@ function memorySwitches({ memoryFile, shares }: Machine, mebibytes: number): Swi
   return shares.length > 0 ? [{ name: 'object', value: 'memory-backend-memfd', properties: { id: 'ram', size, share: true } }] : [];
 }
 
+function processor({ acceleration }: Machine): Switch {
+  switch (acceleration) {
+    case 'kvm':
+      return plain('cpu', 'host');
+    case 'tcg':
+      // A kernel that believes in fast string operations copies and clears memory byte by byte, each of them emulated; a fifth level of page tables is walked at each miss.
+      return { name: 'cpu', value: 'max', properties: { erms: false, fsrm: false, la57: false } };
+    default:
+      return assertNever(acceleration);
+  }
+}
+
 /** Every switch of a machine, in order. */
 export function qemuSwitches(machine: Machine): Switch[] {
   if (machine.disks.length > maxDisks) throw new RangeError(`${machine.disks.length} disks are more than the ${maxDisks} that a machine can have`);
@@ -151,7 +163,7 @@ export function qemuSwitches(machine: Machine): Switch[] {
     { name: 'sandbox', value: 'on', properties: { obsolete: 'deny', elevateprivileges: 'deny', spawn: 'deny', resourcecontrol: 'deny' } },
     machineSwitch(machine),
     plain('accel', machine.acceleration),
-    plain('cpu', machine.acceleration === 'kvm' ? 'host' : 'max'),
+    processor(machine),
     plain('smp', String(machine.vcpus)),
     plain('m', `${memory}M`),
     ...memorySwitches(machine, memory),
