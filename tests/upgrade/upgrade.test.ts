@@ -1,18 +1,15 @@
 // A cluster of an older version is started anew by this one, as an operator does, while its containers run under load: none stops or begins again, everything that was asked of the
-// older version is answered by this one, and the log agrees. From: POUCH_UPGRADE_FROM, else the newest tag v*, else a commit that has all that is asked for here.
+// older version is answered by this one, and the log agrees.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startCluster, stopCluster } from '../../scripts/cluster/cluster.ts';
-import type { ClusterConfig } from '../../scripts/cluster/options.ts';
-import { startTestCluster, type TestCluster } from '../fixtures/cluster.ts';
+import type { TestCluster } from '../fixtures/cluster.ts';
 import { until } from '../fixtures/native.ts';
-import { checkOut, olderCommit, type OlderCheckout } from '../fixtures/older-checkout.ts';
-import { Clients, unavailable } from '../e2e/clients/clients.ts';
+import type { OlderCheckout } from '../fixtures/older-checkout.ts';
+import { Clients } from '../e2e/clients/clients.ts';
+import { checkOutOlder, olderMissing, startOlderCluster } from './older-cluster.ts';
 
-/** The last one before backups. */
-const otherwise = '6088851';
-const found = await olderCommit(process.env['POUCH_UPGRADE_FROM'], otherwise);
-const skip = unavailable() || ('missing' in found ? found.missing : false);
+const skip = olderMissing;
 const options = { skip, timeout: 330_000 };
 const silent = (): void => undefined;
 const sleeper = ['--network', 'none', 'busybox', 'sleep', '1000000'];
@@ -21,13 +18,9 @@ let cluster: TestCluster;
 let on: Clients;
 
 before(async () => {
-  if (skip !== false || 'missing' in found) return;
-  older = await checkOut(found.commit);
-  cluster = await startTestCluster({
-    start: async (chosen) => JSON.parse(await older.script(`
-      const { startCluster } = await import('${older.directory}/scripts/cluster/cluster.ts');
-      console.log(JSON.stringify(await startCluster(${JSON.stringify(chosen)}, () => undefined)));`, 120_000)) as ClusterConfig,
-  });
+  if (skip !== false) return;
+  older = await checkOutOlder();
+  cluster = await startOlderCluster(older);
   on = new Clients(cluster);
 });
 after(async () => {
