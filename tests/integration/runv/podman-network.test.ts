@@ -1,7 +1,7 @@
 // One network of a machine and a container under podman, which knows nothing of machines: a machine joins by itself; before others join a machine's, it is told.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { GuestKit, guestMissing } from '../../fixtures/guest-boot.ts';
@@ -60,6 +60,8 @@ describe('podman: one network of a machine and a container', { skip, timeout: 24
   after(async () => {
     if (kit === undefined) return;
     await podman(null, 'network', 'rm', '-f', network).catch(() => undefined); // it may not have been made
+    // CNI's plugin keeps the last address of a network that is gone.
+    await rm(join('/var/lib/cni/networks', network), { recursive: true, force: true });
     await kit.remove();
   });
 
