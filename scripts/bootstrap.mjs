@@ -35,24 +35,46 @@ function isInstalled() {
   return existsSync(pinnedNode);
 }
 
-/** One installation at a time: a directory is made by one process only, and one older than any installation is a dead one's. */
+/** One installation at a time: a directory is made by one process only. One whose maker has ended, which it names, is left over. */
 async function withLock(work) {
   mkdirSync(dirname(lockDirectory), { recursive: true });
+  const holderFile = join(lockDirectory, 'pid');
   for (let tries = 0; ; tries++) {
     try {
       mkdirSync(lockDirectory);
       break;
-    } catch {
-      const since = existsSync(lockDirectory) ? statSync(lockDirectory).mtimeMs : Date.now();
-      if (Date.now() - since > 900_000) rmSync(lockDirectory, { recursive: true, force: true });
+    } catch (error) {
+      if (error.code !== 'EEXIST') stop(`${lockDirectory} cannot be made: ${error.message}`);
+      const holder = holderOf(holderFile);
+      if (holder === null) rmSync(lockDirectory, { recursive: true, force: true });
+      else if (tries === 0) console.log(`waiting for another installation${holder === undefined ? '' : ` (process ${holder})`} to end`);
       if (tries > 9_000) stop(`another installation does not end; if there is none, remove ${lockDirectory}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
+  // Also when it ends in the middle, as it does when npm fails.
+  process.once('exit', () => rmSync(lockDirectory, { recursive: true, force: true }));
+  writeFileSync(holderFile, String(process.pid));
+  work();
+  rmSync(lockDirectory, { recursive: true, force: true });
+}
+
+/** Id of the process that installs; null: it has ended; undefined: it has not written it yet. */
+function holderOf(file) {
   try {
-    work();
-  } finally {
-    rmSync(lockDirectory, { recursive: true, force: true });
+    const pid = Number(readFileSync(file, 'utf8'));
+    if (pid > 0) return existsSync(`/proc/${pid}`) ? pid : null;
+  } catch {
+    // It has the directory and not yet the file, or both are gone: the next look tells.
+  }
+  return ageMs(lockDirectory) > 10_000 ? null : undefined;
+}
+
+function ageMs(path) {
+  try {
+    return Date.now() - statSync(path).mtimeMs;
+  } catch {
+    return 0;
   }
 }
 
@@ -62,9 +84,15 @@ function install() {
   // npm must not run on the Node inside the directory that it is about to replace.
   const path = (process.env.PATH ?? '').split(delimiter).filter((entry) => !entry.includes('node_modules')).join(delimiter);
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(config|lifecycle|package|command|execpath|node)/i.test(name)));
-  const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, PATH: path } });
-  if (result.error) stop(`npm cannot be started: ${result.error.message}`);
-  if (result.status !== 0 || !isInstalled()) stop('npm ci failed; what it wrote above says why');
+  const npm = (...args) => {
+    const result = spawnSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, PATH: path } });
+    if (result.error) stop(`npm cannot be started: ${result.error.message}`);
+    if (result.status !== 0) stop(`npm ${args[0]} failed; what it wrote above says why`);
+  };
+  // Packages bring what they need built; their own scripts would ask for a compiler, which a new machine lacks. Only the pinned Node is fetched by its script.
+  npm('ci', '--ignore-scripts');
+  npm('rebuild', 'node');
+  if (!isInstalled()) stop('npm ended without having installed all that package-lock.json names');
   writeFileSync(join(root, '.pouch', 'npm-installed'), `${new Date().toISOString()}\n`);
 }
 
