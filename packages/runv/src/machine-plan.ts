@@ -12,6 +12,7 @@ import { hostTscKHz } from './machine/host-clock.ts';
 import { findKernel } from './machine/kernel-store.ts';
 import type { TemplatableMachine } from './machine/template.ts';
 import { profiles, type Kernel, type Profile } from './machine/types.ts';
+import { withCurrentVerdicts } from './machine/verdicts.ts';
 import type { GuestNetwork } from './network.ts';
 import type { Places } from './places.ts';
 import { record } from './protocol/records.ts';
@@ -58,7 +59,7 @@ export function guestCpus(quota: number | undefined, period: number | undefined,
 
 export async function planMachine(spec: RuntimeSpec, bundle: string, id: string, places: Places, config: RunvConfig, reading: Promise<GuestNetwork | undefined>): Promise<MachinePlan> {
   const { annotations = {}, linux = {} } = spec;
-  const kernel = await findKernel({ directory: config.kernelDir, initPath: guestInitPath }, annotations['io.pouch.kernel'] ?? config.defaultKernel);
+  const kernel = await withCurrentVerdicts(await findKernel({ directory: config.kernelDir, initPath: guestInitPath }, annotations['io.pouch.kernel'] ?? config.defaultKernel), config.qemu);
   const profile = chooseProfile(kernel, annotations['io.pouch.profile'] ?? config.profile);
   const lacks = kernel.profiles[profile]?.lacks ?? [];
   const [rootfs, volumes, tscKHz] = await Promise.all([

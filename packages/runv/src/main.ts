@@ -1,8 +1,8 @@
 // The OCI runtime runv: global flags, one module per verb, and the one place where errors are told. A verb loads only what it needs.
 // `start`, and `delete` and `exec` in their usual forms, are runv's front's (packages/native/c/vm/front.c), which comes before this.
-import { appendFileSync } from 'node:fs';
 import { messageOf } from './failure.ts';
 import { parseGlobals, type Globals } from './globals.ts';
+import { logLine } from './log.ts';
 
 type Verb = (args: readonly string[], globals: Globals) => Promise<number> | number;
 
@@ -34,19 +34,6 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly run: Verb }>>> = {
 
 const versionText = 'runv version 0.1.0\nspec: 1.0.2\n';
 
-function tell(globals: Globals, message: string): void {
-  const time = new Date().toISOString();
-  if (globals.log !== undefined) {
-    const line = globals.logFormat === 'json' ? JSON.stringify({ level: 'error', msg: message, time }) : `time="${time}" level=error msg=${JSON.stringify(message)}`;
-    try {
-      appendFileSync(globals.log, `${line}\n`, { mode: 0o644 });
-    } catch (error) {
-      process.stderr.write(`the log ${globals.log} cannot be written: ${messageOf(error)}\n`);
-    }
-  }
-  process.stderr.write(`${message}\n`);
-}
-
 async function main(argv: readonly string[]): Promise<number> {
   const { globals, verb, args, version, help } = parseGlobals(argv);
   if (version) {
@@ -62,7 +49,9 @@ async function main(argv: readonly string[]): Promise<number> {
     if (load === undefined) throw new Error(`no such verb: ${verb}`);
     return await (await load()).run(args, globals);
   } catch (error) {
-    tell(globals, messageOf(error));
+    const message = messageOf(error);
+    logLine(globals, 'error', message);
+    process.stderr.write(`${message}\n`);
     return 1;
   }
 }

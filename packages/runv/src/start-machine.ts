@@ -1,8 +1,9 @@
 // The start of a planned machine: one that the pool has ready, else a template's clone, else a cold boot. It must not decide what the machine is.
 import { spawn } from 'node:child_process';
 import { chown, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { RunvConfig } from './config.ts';
+import { messageOf } from './failure.ts';
 import { launchMonitor, type Monitor } from './launch.ts';
 import { configText } from './monitor-config.ts';
 import type { MachinePlan } from './machine-plan.ts';
@@ -28,6 +29,8 @@ export interface CreateRequest {
   readonly files?: true;
   /** Outlives this process. */
   readonly detached: boolean;
+  /** What does not keep it from starting. */
+  readonly warn: (message: string) => void;
 }
 
 export interface MachineStart {
@@ -118,6 +121,7 @@ async function startReady(start: MachineStart, key: string, scratchPath: string)
   } catch (error) {
     // A terminal has been handed over already, and its receiver takes only one.
     if (request.consoleSocket !== undefined) throw error;
+    request.warn(`a machine of the pool did not come up, another one is started: ${messageOf(error)}`);
     await rm(scratchPath, { force: true }); // its QEMU may still be ending
     await makePlaces(places, config);
     return undefined;
@@ -134,6 +138,7 @@ async function startOwn(start: MachineStart, template: Template | undefined): Pr
     return await launch(template);
   } catch (error) {
     if (request.consoleSocket !== undefined) throw error; // as above
+    request.warn(`the clone of template ${basename(dirname(template.statePath))} did not come up, the machine is booted: ${messageOf(error)}`);
     return await launch(undefined);
   }
 }

@@ -170,6 +170,7 @@ export async function startFixture({ env = {} }: { env?: Record<string, string> 
     async startAgent() {
       const links = ['agent', 'pipes'].map((name) => connectNats({ servers: nats.url, name, logger }));
       running = { agent: await startAgent({ config, logger, link: links[0]!, pipesLink: links[1]! }), links };
+      await (await links[1]!.connection()).flush(); // its subscriptions are at the server: it can be asked
       return running.agent;
     },
     async stopAgent() {

@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { MachineError, type MachineErrorCode } from '../../../packages/runv/src/machine/errors.ts';
 import { addKernel, findKernel, kernelNames, listKernels, recordVerdict, removeKernel, type KernelStore } from '../../../packages/runv/src/machine/kernel-store.ts';
+import { machineForm, withCurrentVerdicts } from '../../../packages/runv/src/machine/verdicts.ts';
 import { collectModules } from '../../../packages/runv/src/machine/modules.ts';
 import { bzImage, kernelModule, vmlinux } from '../../fixtures/kernel-files.ts';
 
@@ -113,4 +114,20 @@ test('what cannot be added leaves nothing behind', async (t) => {
   await assert.rejects(addKernel(store, { name: 'k', image, modulesDir: join(directory, 'empty') }), refused('bad-kernel', /no modules/));
   await assert.rejects(addKernel({ ...store, initPath: join(directory, 'missing') }, { name: 'k', image }), refused('missing-program', /init cannot be read/));
   assert.deepEqual(await kernelNames(store), []);
+});
+
+test('what a boot showed holds for the QEMU and the machine that it was booted with', async (t) => {
+  const { directory, store, image } = await setUp(t);
+  await addKernel(store, { name: 'k', image });
+  const qemu = join(directory, 'qemu');
+  await writeFile(qemu, 'one');
+  const verdict = { ok: true, bootMs: 1700, lacks: [], acceleration: 'tcg' } as const;
+  await recordVerdict(store, 'k', 'modern', { ...verdict, form: await machineForm(qemu, 'modern', 'tcg') });
+  await recordVerdict(store, 'k', 'classic', { ...verdict, form: await machineForm(qemu, 'modern', 'tcg') });
+  await recordVerdict(store, 'k', 'bare', verdict);
+  const kernel = await findKernel(store, 'k');
+  assert.deepEqual(Object.keys((await withCurrentVerdicts(kernel, qemu)).profiles), ['modern']);
+  assert.notEqual(await machineForm(qemu, 'modern', 'tcg'), await machineForm(qemu, 'modern', 'kvm'));
+  await writeFile(qemu, 'another');
+  assert.deepEqual((await withCurrentVerdicts(kernel, qemu)).profiles, {});
 });

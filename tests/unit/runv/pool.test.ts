@@ -52,7 +52,7 @@ test('a rehearsal has nothing of one container: no name, no environment, no cont
 });
 
 test('what is wanted passes through a command line; places are apart for each store of layers, and short enough for a socket', () => {
-  const machine = { disks: [{ id: 'layer0', path: '/l', readOnly: true, fds: [20] }] } as unknown as TemplatableMachine;
+  const machine = { disks: [{ id: 'layer0', path: '/l', readOnly: true, fd: 20 }] } as unknown as TemplatableMachine;
   const wanted = { machine, root: Buffer.from([1, 2]), rehearsal: { prepare: Buffer.from([3]), spawn: Buffer.from([4, 0]) } };
   assert.deepEqual(decodeWanted(encodeWanted(wanted)), { ...wanted, machine: { disks: [{ id: 'layer0', path: '/l', readOnly: true }] } });
   assert.notEqual(poolPlaces('/a').directory, poolPlaces('/b').directory);

@@ -8,4 +8,5 @@ export { addKernel, findKernel, kernelNames, listKernels, recordVerdict, removeK
 export { maxDisks, portName, qemuCommand, tapFd, type Machine } from './qemu-command.ts';
 export { Qmp, type RunState } from './qmp.ts';
 export { cloneOf, findTemplate, isTemplatable, makeTemplate, stateFd, sweepTemplates, templateKey, wakeClone, type TemplatableMachine, type Template, type TemplateOptions } from './template.ts';
+export { machineForm, withCurrentVerdicts } from './verdicts.ts';
 export { profiles, type Acceleration, type Disk, type Kernel, type KernelRecord, type Profile, type ProfileVerdict, type SharedDirectory } from './types.ts';

@@ -15,6 +15,8 @@ export interface ProfileVerdict {
   readonly lacks: readonly string[];
   /** What it was booted with; records of earlier versions do not say. */
   readonly acceleration?: Acceleration;
+  /** Which QEMU and machine it was booted with (`machineForm`); one of others does not hold any more. */
+  readonly form?: string;
 }
 
 /** kernel.json of the store. */
@@ -47,8 +49,8 @@ export interface Disk {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
-  /** Descriptors that whoever starts QEMU opens `path` on (QEMU's user may not reach the path itself); absent: QEMU opens the path. */
-  readonly fds?: readonly number[];
+  /** Descriptor that whoever starts QEMU opens `path` on (QEMU's user may not reach the path itself); absent: QEMU opens the path. */
+  readonly fd?: number;
 }
 
 /** A host directory shared by virtiofs, with the side process that serves it. */

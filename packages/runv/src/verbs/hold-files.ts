@@ -6,12 +6,13 @@ import { idOf, parseArguments } from '../arguments.ts';
 import { createContainer } from '../create-container.ts';
 import { runFront } from '../front.ts';
 import type { Globals } from '../globals.ts';
+import { logLine } from '../log.ts';
 
 /** The machine is the container of this id for as long, so that nothing else starts it; it ends with this process, whatever ends that. */
 export async function run(args: readonly string[], globals: Globals): Promise<number> {
   const parsed = parseArguments(args, { values: ['bundle'], alias: { b: 'bundle' } });
   const id = idOf(parsed, 'hold-files');
-  const { child } = await createContainer({ root: globals.root, id, bundle: resolve(parsed.values.get('bundle') ?? '.'), detached: false, files: true });
+  const { child } = await createContainer({ root: globals.root, warn: (message) => logLine(globals, 'warning', message), id, bundle: resolve(parsed.values.get('bundle') ?? '.'), detached: false, files: true });
   const ended = once(child, 'exit') as Promise<[number | null, string | null]>;
   try {
     const started = runFront(globals, 'start', id);

@@ -9,6 +9,7 @@ import { hostTscKHz } from '../machine/host-clock.ts';
 import { addKernel, findKernel, listKernels, recordVerdict, removeKernel } from '../machine/kernel-store.ts';
 import { probeProfile } from '../machine/boot-probe.ts';
 import { profiles } from '../machine/types.ts';
+import { machineForm, withCurrentVerdicts } from '../machine/verdicts.ts';
 
 export async function run(args: readonly string[], { root }: Globals): Promise<number> {
   const { rest: [action, name], values } = parseArguments(args, { values: ['image', 'modules', 'format'] });
@@ -16,7 +17,7 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
   const store = { directory: config.kernelDir, initPath: guestInitPath };
   const print = (value: unknown): void => { process.stdout.write(`${JSON.stringify(value)}\n`); };
   if (action === 'ls') {
-    print(await listKernels(store));
+    print(await Promise.all((await listKernels(store)).map((kernel) => withCurrentVerdicts(kernel, config.qemu))));
     return 0;
   }
   if (name === undefined) throw new Failure('usage', 'runv kernel ls | add NAME --image FILE [--modules DIR] | rm NAME | probe NAME');
@@ -36,9 +37,9 @@ export async function run(args: readonly string[], { root }: Globals): Promise<n
       const { acceleration } = await accelerationOf(config, kernel, tscKHz);
       for (const profile of profiles) {
         const verdict = await probeProfile({ qemu: config.qemu, kernel, profile, acceleration, tscKHz, timeoutMs: config.bootTimeoutMs, user: { uid: config.uid, gid: config.gid } });
-        await recordVerdict(store, name, profile, { ...verdict, acceleration });
+        await recordVerdict(store, name, profile, { ...verdict, acceleration, form: await machineForm(config.qemu, profile, acceleration) });
       }
-      print(await findKernel(store, name));
+      print(await withCurrentVerdicts(await findKernel(store, name), config.qemu));
       return 0;
     }
     default:

@@ -225,7 +225,12 @@ export class Machines {
     const kernel = await this.#catalogued(name);
     if (kernel === null) throw new ImpossibleError('not-found', `there is no guest kernel ${JSON.stringify(name)} in the catalogue${this.#kernels.length === 0 ? '' : `; this host has ${this.#kernels.map((one) => one.name).join(', ')}`}`);
     const { digest } = kernel.record.archive;
-    if (this.#stored(name) !== undefined && this.#fetched[name] === digest) return;
+    const stored = this.#stored(name);
+    if (stored !== undefined && this.#fetched[name] === digest) {
+      // What was known of it was known with another QEMU.
+      if (probing && stored.profiles.length === 0) await this.#boot(name, 'agent');
+      return;
+    }
     const directory = join(this.#incoming(), randomUUID());
     await mkdir(directory, { recursive: true, mode: 0o700 });
     try {
