@@ -1,12 +1,13 @@
-// What the tables take of one message, as plain and small data: the message itself is done with at once, and another thread may have read it.
+// What the tables take of one message, as plain and small data: the message itself is done with at once, so a batch of a thousand holds no parsed states.
 import { assertNever, type Container, type Exec, type Host, type Image, type Kernel, type Placement, type StateOf } from '@pouch/domain';
-import { decodeEntry, typesOf, type Decoded, type LogEntry } from './entry.ts';
+import { bufferOf, decodeEntry, typesOf, type Decoded, type LogEntry, type Origin } from './entry.ts';
 import type { RecordKind, RowChange } from './present.ts';
 
-/** One message of the log for the tables. Nothing of it but `payload` refers to memory of others. */
+/** One message of the log for the tables. Of the log's memory it holds only `payload`. */
 export interface Distilled {
   readonly seq: number;
   readonly subject: string;
+  readonly origin: Origin;
   readonly storedAtMs: number;
   /** Clock of who decided, ms; the log's where the message is malformed. */
   readonly atMs: number;
@@ -27,7 +28,7 @@ export function distill(entry: LogEntry): Distilled {
   const decoded = decodeEntry(entry);
   const { seq, subject, payload } = entry;
   const storedAtMs = Math.trunc(entry.storedAtMs);
-  const of = { seq, subject, storedAtMs, payload };
+  const of = { seq, subject, origin: decoded.origin, storedAtMs, payload: bufferOf(payload) };
   if (decoded.form === 'malformed') return { ...of, atMs: storedAtMs, messageId: '', actor: '', types: ',', change: null, fault: decoded.reason };
   const { message } = decoded;
   return { ...of, atMs: Math.trunc(message.meta.atMs), messageId: message.id, actor: message.meta.actor, types: typesOf(message), change: decoded.form === 'known' ? rowChange(decoded) : null, fault: null };

@@ -36,12 +36,9 @@ export type Decoded =
   | { readonly form: 'unknown'; readonly origin: Origin; readonly message: Message }
   | { readonly form: 'malformed'; readonly origin: Origin; readonly reason: string };
 
-export function originOf(subject: string): Origin {
-  return parseSubject(subject) ?? { kind: 'unknown', hostId: null, id: subject };
-}
-
 export function decodeEntry(entry: Pick<LogEntry, 'subject' | 'payload'>): Decoded {
-  const origin = originOf(entry.subject);
+  const parts = parseSubject(entry.subject);
+  const origin: Origin = parts ?? { kind: 'unknown', hostId: null, id: entry.subject };
   const malformed = (reason: string): Decoded => ({ form: 'malformed', origin, reason });
   let message: Message;
   try {

@@ -7,7 +7,6 @@ export { bufferOf, decodeEntry, isKnownKind, typesOf, type Decoded, type LogEntr
 export { HistoryReader, messageOf, type HistoryFilter, type HistoryFloor, type HistoryPage, type HistoryRow, type PastContainer, type SubjectHead } from './history-reader.ts';
 export { checkAgainstLog, maxCompared, type LogCheck, type LogFacts } from './log-check.ts';
 export { PresentReader, type ContainerFilter, type ContainerItem, type Counts, type Resolved, type Stored } from './present-reader.ts';
-export type { RowChange } from './present.ts';
 export { Projector, type Applied, type AppliedMessage, type Checkpoint } from './projector.ts';
 export { prune, type Pruned, type Retention } from './prune.ts';
 export { ProjectionReader } from './reader.ts';

@@ -3,7 +3,7 @@
 import { eq, sql } from 'drizzle-orm';
 import { openWriter, type Migrations, type Orm } from './database.ts';
 import type { Distilled } from './distill.ts';
-import { bufferOf, originOf } from './entry.ts';
+import { bufferOf, type Origin } from './entry.ts';
 import { hurry, type Hurry } from './hurry.ts';
 import { PresentChanges, type RowChange } from './present.ts';
 import { PresentTables } from './present-tables.ts';
@@ -43,6 +43,7 @@ interface SubjectChange {
   readonly key: number;
   readonly isNew: boolean;
   readonly subject: string;
+  readonly origin: Origin;
   readonly firstSeq: number;
   lastSeq: number;
   /** Of an exec: its container. */
@@ -181,7 +182,7 @@ export class Projector {
     const key = standing ?? this.#nextKey++;
     if (this.#keys.size >= maxCachedSubjects) this.#keys.clear();
     this.#keys.set(entry.subject, key);
-    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined, status: null };
+    const change: SubjectChange = { key, isNew: standing === undefined, subject: entry.subject, origin: entry.origin, firstSeq: entry.seq, lastSeq: entry.seq, parentId: null, goneSeq: undefined, status: null };
     changes.set(entry.subject, change);
     return change;
   }
@@ -192,11 +193,9 @@ export class Projector {
 
   #writeSubjects(changes: ReadonlyMap<string, SubjectChange>): void {
     const { addSubject, moveSubject, endSubject } = this.#statements;
-    for (const { key, isNew, subject, firstSeq, lastSeq, parentId, goneSeq } of changes.values()) {
-      if (isNew) {
-        const { kind, hostId, id } = originOf(subject);
-        addSubject.run({ key, subject, kind, hostId, aggregateId: id, parentId, firstSeq, lastSeq, goneSeq: goneSeq ?? null });
-      } else if (goneSeq === undefined) moveSubject.run({ key, lastSeq });
+    for (const { key, isNew, subject, origin, firstSeq, lastSeq, parentId, goneSeq } of changes.values()) {
+      if (isNew) addSubject.run({ key, subject, kind: origin.kind, hostId: origin.hostId, aggregateId: origin.id, parentId, firstSeq, lastSeq, goneSeq: goneSeq ?? null });
+      else if (goneSeq === undefined) moveSubject.run({ key, lastSeq });
       else endSubject.run({ key, lastSeq, parentId, goneSeq });
     }
   }

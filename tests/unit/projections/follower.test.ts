@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MemoryEventLog } from '@pouch/eventlog';
 import { toMessage, type Message } from '@pouch/contracts';
 import { systemClock } from '@pouch/process';
-import { distill, ProjectionReader, type LogEntry } from '@pouch/projections';
-import { runFollower, type FollowerOptions } from '../../../services/api/src/projection/follower.ts';
+import { ProjectionReader, type LogEntry } from '@pouch/projections';
+import { runFollower } from '../../../services/api/src/projection/follower.ts';
 import { maxToldSubjects, type FromProjector } from '../../../services/api/src/projection/protocol.ts';
 import { idOf, LogOfEntries } from '../../fixtures/log-entries.ts';
 
@@ -27,13 +27,12 @@ async function append(log: MemoryEventLog<Message>, entries: readonly LogEntry[]
   return seq;
 }
 
-function following(t: TestContext, log: MemoryEventLog<Message>, options: { readonly file?: string; readonly maxMessages?: number } & Pick<FollowerOptions, 'readAhead' | 'farBehind'> = {}) {
+function following(t: TestContext, log: MemoryEventLog<Message>, options: { readonly file?: string; readonly maxMessages?: number } = {}) {
   const file = options.file ?? join(directory, `f${files++}.db`);
   const said: FromProjector[] = [];
   const stop = new AbortController();
   t.after(() => stop.abort());
-  const { readAhead, farBehind } = options;
-  const ended = runFollower({ file, log, ...(readAhead === undefined ? {} : { readAhead }), ...(farBehind === undefined ? {} : { farBehind }), clock: systemClock, retention: { maxAgeMs: null, maxMessages: options.maxMessages ?? null, endedMs: 1e12 }, post: (message) => said.push(message), checkIntervalMs: 10, pruneIntervalMs: 10 }, stop.signal);
+  const ended = runFollower({ file, log, clock: systemClock, retention: { maxAgeMs: null, maxMessages: options.maxMessages ?? null, endedMs: 1e12 }, post: (message) => said.push(message), checkIntervalMs: 10, pruneIntervalMs: 10 }, stop.signal);
   const until = async (what: string, holds: () => boolean) => {
     for (const end = Date.now() + longMs; !holds(); await delay(5)) assert.ok(Date.now() < end, `not in time: ${what}`);
   };
@@ -58,31 +57,6 @@ test('what is there and what comes is committed in order, and told with its subj
   const last = said.findLast((message) => message.type === 'committed');
   assert.deepEqual(last?.type === 'committed' && last.subjects, [`evt.container.host-1.${idOf(3)}`]);
   await stop();
-});
-
-test('far behind, it takes what was read ahead, and goes on by itself where that ends', async (t) => {
-  const log = new MemoryEventLog<Message>();
-  const source = new LogOfEntries();
-  for (let n = 0; n < 30; n++) source.create(n);
-  const seq = await append(log, source.entries);
-  const asked: number[] = [];
-  const readAhead: FollowerOptions['readAhead'] = async function* (_streamId, fromSeq) {
-    asked.push(fromSeq);
-    await delay(1);
-    for (let at = 0; at < 40; at += 10) yield source.entries.slice(at, at + 10).map(distill);
-    // Here its thread died.
-  };
-  const { file, said, until, stop } = following(t, log, { readAhead, farBehind: seq });
-  await until('it follows', () => said.at(-1)?.type === 'following');
-  assert.deepEqual([committedTo(said), asked], [seq, [1]]);
-  await stop();
-  const again = following(t, log, { file, readAhead, farBehind: seq });
-  await again.until('it follows again', () => again.said.at(-1)?.type === 'following');
-  assert.deepEqual(asked, [1], 'near the end it reads by itself');
-  await again.stop();
-  const reader = ProjectionReader.open(file);
-  assert.equal(reader.history.size(), seq);
-  reader.close();
 });
 
 test('a log that goes away and comes back is followed on without a gap', async (t) => {

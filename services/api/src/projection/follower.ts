@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { everySubject, type Message } from '@pouch/contracts';
 import type { EventLog } from '@pouch/eventlog';
 import { messageOf, OperatingError, type Clock } from '@pouch/process';
-import { checkAgainstLog, distill, isDamage, maxCompared, ProjectionFileError, Projector, prune, type Distilled, type LogEntry, type Retention } from '@pouch/projections';
+import { checkAgainstLog, distill, isDamage, maxCompared, ProjectionFileError, Projector, prune, type LogEntry, type Retention } from '@pouch/projections';
 import { maxToldSubjects, type FromProjector } from './protocol.ts';
 
 /** What the projection needs of the log. */
@@ -17,10 +17,6 @@ export interface FollowerOptions {
   readonly retention: Retention;
   readonly log: FollowedLog;
   readonly clock: Clock;
-  /** Reads the log from a sequence to its end in another thread; absent: it is always read here. */
-  readonly readAhead?: (streamId: string, fromSeq: number, signal: AbortSignal) => AsyncIterable<readonly Distilled[]>;
-  /** Behind the log's end by so many messages, reading ahead is worth a thread's start. Default 20,000. */
-  readonly farBehind?: number;
   readonly post: (message: FromProjector) => void;
   /** Between two looks at the log's end and identity. */
   readonly checkIntervalMs?: number;
@@ -96,18 +92,10 @@ class Follower {
     const ended = new AbortController();
     const all = AbortSignal.any([signal, ended.signal]);
     const stop = () => ended.abort();
-    const followed = this.#catchUp(streamId, all).then(() => this.#follow(streamId, all)).finally(stop);
+    const followed = this.#follow(streamId, all).finally(stop);
     // Whichever ends first ends the other, and the file is closed only after both.
     const outcomes = await Promise.allSettled([this.#watch(all).finally(stop), followed]);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason as Error;
-  }
-
-  /** Comes near the log's end, where that is far away. What it does not get to is left to following. */
-  async #catchUp(streamId: string, signal: AbortSignal): Promise<void> {
-    const { readAhead, farBehind = 20_000 } = this.#options;
-    const seq = this.#projector.checkpoint?.seq ?? 0;
-    if (readAhead === undefined || this.#logSeq - seq < farBehind) return;
-    for await (const batch of readAhead(streamId, seq + 1, signal)) this.#apply(batch);
   }
 
   /** Resolves after the signal; rejects with LogChangedError, LogSetupError, or what applying threw. */
@@ -183,7 +171,7 @@ class Follower {
 
   /** Live, every batch is shown at once; while catching up, one transaction for many is several times as fast. */
   #take(entries: readonly LogEntry[]): void {
-    if (this.#following) return this.#apply(entries.map(distill));
+    if (this.#following) return this.#apply(entries);
     this.#gathered.push(...entries);
     if (this.#gathered.length >= catchUpBatch || (entries.at(-1)?.seq ?? 0) >= this.#logSeq) this.#flush();
   }
@@ -192,12 +180,12 @@ class Follower {
     const entries = this.#gathered;
     if (entries.length === 0) return;
     this.#gathered = [];
-    this.#apply(entries.map(distill));
+    this.#apply(entries);
   }
 
-  #apply(batch: readonly Distilled[]): void {
+  #apply(entries: readonly LogEntry[]): void {
     const { post } = this.#options;
-    const { seq, subjects, statuses, messages, malformed } = this.#projector.apply(batch);
+    const { seq, subjects, statuses, messages, malformed } = this.#projector.apply(entries.map(distill));
     if (messages === 0) return;
     post({ type: 'committed', seq, messages, ...(!this.#following && subjects.length > maxToldSubjects ? { subjects: null, statuses: [] } : { subjects, statuses }) });
     for (const told of malformed.slice(0, maxToldMalformed)) post({ type: 'malformed', ...told });

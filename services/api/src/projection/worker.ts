@@ -5,7 +5,6 @@ import { openEventLog } from '@pouch/eventlog';
 import { createLogger, systemClock } from '@pouch/process';
 import { runFollower } from './follower.ts';
 import type { ProjectorSettings, ToProjector } from './protocol.ts';
-import { readAhead } from './read-ahead.ts';
 
 const port = parentPort;
 if (port === null) throw new TypeError('this is the code of a thread');
@@ -16,11 +15,7 @@ port.on('message', (message: ToProjector) => {
 });
 const log = openEventLog<Message>({ ...address, name: 'pouch-api-projector', logger: createLogger({ service: 'api', level: logLevel }) });
 try {
-  await runFollower({
-    file, aside, retention, log, clock: systemClock,
-    readAhead: (streamId, fromSeq, signal) => readAhead({ log: address, logLevel, streamId, fromSeq }, signal),
-    post: (message) => port.postMessage(message),
-  }, stop.signal);
+  await runFollower({ file, aside, retention, log, clock: systemClock, post: (message) => port.postMessage(message) }, stop.signal);
 } finally {
   await log.close();
   port.close();
