@@ -89,6 +89,15 @@ export async function describeTrouble(config: ClusterConfig): Promise<string> {
   return parts.length > 0 ? parts.join('\n') : `  every process runs; their logs are in ${config.logs}`;
 }
 
+/** EX_CONFIG: it says so of its configuration, which no further start betters. */
+const refusedConfiguration = 'exit code 78';
+
+/** Whether a process will not come up however often it is started. */
+async function isHopeless(config: ClusterConfig): Promise<boolean> {
+  const processes = Object.values((await supervisorStatus(config))?.processes ?? {});
+  return processes.some(({ state, lastEnd }) => state !== 'running' && lastEnd === refusedConfiguration);
+}
+
 /** Polls until nothing is missing; throws with what is, and which log to read. `onChange` gets what is missing whenever that changes. */
 export async function waitUntilHealthy(config: ClusterConfig, timeoutMs: number, onChange: (problems: readonly string[]) => void): Promise<void> {
   const deadline = Date.now() + timeoutMs;
@@ -98,7 +107,7 @@ export async function waitUntilHealthy(config: ClusterConfig, timeoutMs: number,
     const problems = await clusterProblems(config);
     if (problems.length === 0) return;
     const dead = problems[0] === noSupervisor && Date.now() - began > supervisorStartsMs;
-    if (dead || Date.now() > deadline) throw new Error(`the cluster is not whole after ${Math.round((Date.now() - began) / 1_000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
+    if (dead || Date.now() > deadline || (await isHopeless(config))) throw new Error(`the cluster is not whole after ${Math.round((Date.now() - began) / 1_000)} s: ${problems.join('; ')}\n${await describeTrouble(config)}`);
     if (problems.join() !== told && Date.now() - began > quietMs) {
       onChange(problems);
       told = problems.join();
