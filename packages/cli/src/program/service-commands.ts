@@ -2,7 +2,7 @@
 import { Option } from 'commander';
 import type { PouchCommand } from './pouch-command.ts';
 import { examples, type Runner } from './runner.ts';
-import { addSettingFlags, list, withoutAliases } from './setting-flags.ts';
+import { addSettingFlags, healthOptions, list, withoutAliases } from './setting-flags.ts';
 
 const format = (what = 'table, json (an object a line) or a template such as "{{.Name}} {{.Replicas}}"') => new Option('--format <format>', what);
 const detach = () => new Option('-d, --detach', 'do not wait until the replicas are as wanted');
@@ -93,7 +93,7 @@ With several runtimes, with commas, the replicas have them in turn.\n`);
     .addOption(new Option('--runtime <name>', 'OCI runtime; several with commas are had in turn'))
     .addOption(new Option('--force', 'exchange the replicas though nothing differs'))
     .addOption(new Option('--rollback', 'back to what the last update replaced'));
-  for (const option of [...serviceFlags(), detach()]) update.addOption(option);
+  for (const option of [...serviceFlags(), ...healthOptions(), detach()]) update.addOption(option);
   update
     .action(does(async (name: string, flags: object) => (await import('../commands/service.ts')).update(context, name, flags)))
     .addHelpText('after', examples('pouch service update --image nginx:1.29 web', 'pouch service update --env-add MODE=fast --update-order start-first --update-failure-action rollback web', 'pouch service update --replicas 7 web'));

@@ -7,6 +7,18 @@ export const collect = (value: string, before: readonly string[] | undefined): s
 /** A flag that may be given several times. */
 export const list = (flags: string, description: string): Option => new Option(flags, `${description} (may be repeated)`).argParser(collect);
 
+/** Docker's flags of a health check. */
+export function healthOptions(): Option[] {
+  return [
+    new Option('--health-cmd <command>', 'ask this of the container’s shell to see whether it is well'),
+    new Option('--health-interval <duration>', 'from one such question to the next, e.g. 10s; 30s'),
+    new Option('--health-timeout <duration>', 'how long an answer may take; 30s'),
+    new Option('--health-retries <number>', 'failures in a row that make it unhealthy; 3'),
+    new Option('--health-start-period <duration>', 'after the start, when failures do not count yet'),
+    new Option('--no-healthcheck', 'ask nothing, whatever the image says'),
+  ];
+}
+
 const groups: Readonly<Record<string, readonly Option[]>> = {
   'Command and surroundings:': [
     new Option('--entrypoint <command>', "in place of the image's entrypoint"),
@@ -74,14 +86,7 @@ const groups: Readonly<Record<string, readonly Option[]>> = {
     new Option('--log-driver <name>', 'json-file, local or none'),
     list('--log-opt <key=value>', 'max-size, max-file'),
   ],
-  'Health:': [
-    new Option('--health-cmd <command>', 'ask this of the container’s shell to see whether it is well'),
-    new Option('--health-interval <duration>', 'from one such question to the next, e.g. 10s; 30s'),
-    new Option('--health-timeout <duration>', 'how long an answer may take; 30s'),
-    new Option('--health-retries <number>', 'failures in a row that make it unhealthy; 3'),
-    new Option('--health-start-period <duration>', 'after the start, when failures do not count yet'),
-    new Option('--no-healthcheck', 'ask nothing, whatever the image says'),
-  ],
+  'Health:': healthOptions(),
   'Image:': [
     new Option('--pull <when>', 'always, missing or never').choices(['always', 'missing', 'never']),
     new Option('--platform <os/arch>', 'platform of the image'),

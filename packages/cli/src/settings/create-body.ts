@@ -4,10 +4,12 @@ import { UsageError } from '../errors.ts';
 import { lines, toEnv, toSecurityOpts, type Variables } from './files.ts';
 import { toMount, toTmpfs, toVolumes } from './mounts.ts';
 import { toPorts } from './ports.ts';
-import { toBytes, toBytesOrUnlimited, toDevice, toDuration, toExtraHost, toInteger, toNanoCpus, toRecord, toRestartPolicy, toUlimit } from './values.ts';
+import { healthcheck, type HealthFlags } from './health.ts';
+import { said, type Json } from './said.ts';
+import { toBytes, toBytesOrUnlimited, toDevice, toExtraHost, toInteger, toNanoCpus, toRecord, toRestartPolicy, toUlimit } from './values.ts';
 
 /** Flags as commander hands them over: lists may be absent, a flag that was not given is undefined. */
-export interface SettingFlags {
+export interface SettingFlags extends HealthFlags {
   readonly name?: string;
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
@@ -58,13 +60,6 @@ export interface SettingFlags {
   readonly entrypoint?: string;
   readonly stopSignal?: string;
   readonly stopTimeout?: string;
-  readonly healthCmd?: string;
-  readonly healthInterval?: string;
-  readonly healthTimeout?: string;
-  readonly healthRetries?: string;
-  readonly healthStartPeriod?: string;
-  /** False with --no-healthcheck. */
-  readonly healthcheck?: boolean;
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly rm?: boolean;
@@ -96,8 +91,6 @@ export function toAttachment(flags: SettingFlags, detach: boolean): Attachment {
 }
 
 /** Members that are undefined, empty lists and empty records are not sent. */
-type Json = Record<string, unknown>;
-
 export function toCreateBody(image: string, command: readonly string[], flags: SettingFlags, attachment: Attachment, around: Surroundings): Json {
   const ports = toPorts(flags.publish ?? [], flags.expose ?? []);
   const volumes = toVolumes(flags.volume ?? [], around.cwd);
@@ -129,21 +122,6 @@ export function toCreateBody(image: string, command: readonly string[], flags: S
     AttachStderr: attachment.stderr,
     HostConfig: hostConfig(flags, ports.bindings, volumes.binds, around),
   });
-}
-
-/** Nanoseconds, as Docker has them. */
-function healthcheck(flags: SettingFlags): Json {
-  const nanos = (flag: string, text: string | undefined): number | undefined => (text === undefined ? undefined : toDuration(flag, text) * 1_000_000);
-  const asked = said({
-    Test: flags.healthCmd === undefined ? undefined : ['CMD-SHELL', flags.healthCmd],
-    Interval: nanos('--health-interval', flags.healthInterval),
-    Timeout: nanos('--health-timeout', flags.healthTimeout),
-    StartPeriod: nanos('--health-start-period', flags.healthStartPeriod),
-    Retries: flags.healthRetries === undefined ? undefined : toInteger('--health-retries', flags.healthRetries, { min: 0 }),
-  });
-  if (flags.healthcheck !== false) return asked;
-  if (Object.keys(asked).length > 0) throw new UsageError('--no-healthcheck and --health-* exclude each other');
-  return { Test: ['NONE'] };
 }
 
 /** `name,target=x` → the label that asks for it. One secret is one label, so it can be one file only. */
@@ -193,12 +171,4 @@ function hostConfig(flags: SettingFlags, bindings: unknown, binds: readonly stri
     LogConfig: flags.logDriver === undefined && flags.logOpt === undefined ? undefined : { Type: flags.logDriver ?? '', Config: toRecord('--log-opt', flags.logOpt ?? [], true) },
     Annotations: { ...toRecord('--annotation', flags.annotation ?? [], true), ...(flags.kernel === undefined ? {} : { 'io.pouch.kernel': flags.kernel }) },
   });
-}
-
-function said(members: Json): Json {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => {
-    if (value === undefined) return false;
-    if (Array.isArray(value)) return value.length > 0;
-    return typeof value !== 'object' || value === null || Object.keys(value).length > 0;
-  }));
 }

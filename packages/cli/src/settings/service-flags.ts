@@ -1,9 +1,10 @@
 // From the flags of `pouch service` to the members of its bodies. Pure; says only what was asked for.
 import type { ClusterServiceUpdateBody, RolloutBody } from '@pouch/contracts';
 import { UsageError } from '../errors.ts';
+import { healthcheck, type HealthFlags } from './health.ts';
 import { shellWords, toBytes, toDuration, toInteger, toNanoCpus, toRecord } from './values.ts';
 
-export interface ServiceFlags {
+export interface ServiceFlags extends HealthFlags {
   readonly detach?: boolean;
   readonly force?: boolean;
   readonly replicas?: string;
@@ -73,16 +74,19 @@ function toRatio(flag: string, text: string): number {
 }
 
 /** What of the template an update changes. `before`: the create body that the service was made from. */
-export function toChanges(flags: ServiceFlags, before: { readonly Env?: unknown }): Pick<ClusterServiceUpdateBody, 'template' | 'runtimes' | 'force'> {
+export function toChanges(flags: ServiceFlags, before: { readonly Env?: unknown; readonly Healthcheck?: unknown }): Pick<ClusterServiceUpdateBody, 'template' | 'runtimes' | 'force'> {
   const runtimes = flags.runtime?.split(',');
   const host = {
     ...(flags.limitMemory === undefined ? {} : { Memory: toBytes('--limit-memory', flags.limitMemory) }),
     ...(flags.limitCpu === undefined ? {} : { NanoCpus: toNanoCpus(flags.limitCpu) }),
   };
+  const health = healthcheck(flags);
   const template = {
     ...(flags.image === undefined ? {} : { Image: flags.image }),
     ...(flags.args === undefined ? {} : { Cmd: shellWords('--args', flags.args) }),
     ...(flags.envAdd === undefined && flags.envRm === undefined ? {} : { Env: changedEnv(Array.isArray(before.Env) ? (before.Env as string[]) : [], flags.envAdd ?? [], flags.envRm ?? []) }),
+    // A word more about a check leaves the rest of it; none is said whole.
+    ...(Object.keys(health).length === 0 ? {} : { Healthcheck: flags.healthcheck === false ? health : { ...(before.Healthcheck as object | undefined), ...health } }),
     ...(Object.keys(host).length === 0 ? {} : { HostConfig: host }),
   };
   return { ...(flags.force === true ? { force: true } : {}), ...(runtimes === undefined ? {} : { runtimes }), ...(Object.keys(template).length === 0 ? {} : { template }) };
