@@ -53,10 +53,13 @@ async function withLock(work) {
     }
   }
   // Also when it ends in the middle, as it does when npm fails.
-  process.once('exit', () => rmSync(lockDirectory, { recursive: true, force: true }));
+  const release = () => rmSync(lockDirectory, { recursive: true, force: true });
+  process.once('exit', release);
   writeFileSync(holderFile, String(process.pid));
   work();
-  rmSync(lockDirectory, { recursive: true, force: true });
+  // What it ends with later must not take another one's lock away.
+  process.off('exit', release);
+  release();
 }
 
 /** Id of the process that installs; null: it has ended; undefined: it has not written it yet. */
